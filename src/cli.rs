@@ -1,0 +1,85 @@
+//! The command line: arguments to calls, results to output, errors to messages and exit codes.
+//!
+//! clap, terminals, hints and exit codes are known here alone.
+
+mod info;
+mod init;
+mod keystore;
+mod kms;
+mod logger;
+mod mount;
+mod rekey;
+mod report;
+mod settings;
+mod umount;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use settings::Settings;
+
+/// A FUSE filesystem that keeps every file under a data key of its own and re-encrypts it with
+/// the semantics of AWS KMS ReEncrypt.
+#[derive(Parser)]
+#[command(name = "rekeyfs", version, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 usage, 3 the key service refused, \
+    4 the keystore cannot be used, 5 the volume cannot be used. \
+    rekeyfs kms exits as the AWS CLI v1 does: 0, 255 error, 2 usage, 130 interrupted.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a volume in an empty or new directory
+    Init(init::Init),
+    /// Mount a volume
+    Mount(mount::Mount),
+    /// Unmount a volume, with everything written back
+    Umount(umount::Umount),
+    /// The local KMS, with the arguments and output of `aws kms`
+    #[command(disable_help_flag = true)]
+    Kms {
+        /// The operation and its arguments: see `rekeyfs kms help`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<std::ffi::OsString>,
+    },
+    /// Re-encrypt files and trees
+    Rekey(rekey::Rekey),
+    /// Show an object's metadata
+    Info(info::Info),
+    /// Make, protect and back up the keystore
+    Keystore(keystore::Keystore),
+    /// Print the C header of the ioctl
+    Header,
+}
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    crate::sys::forbid_core_dumps();
+    let arguments = Arguments::parse();
+    logger::to_stderr();
+    let settings = &arguments.settings;
+    let result = match &arguments.command {
+        Command::Init(command) => command.run(settings),
+        Command::Mount(command) => command.run(settings),
+        Command::Umount(command) => command.run(),
+        Command::Kms { arguments } => return kms::run(arguments, settings),
+        Command::Rekey(command) => command.run(settings),
+        Command::Info(command) => command.run(),
+        Command::Keystore(command) => command.run(settings),
+        Command::Header => {
+            print!("{}", crate::mount::ioctl::HEADER);
+            Ok(())
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => fault.report(),
+    }
+}

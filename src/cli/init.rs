@@ -1,0 +1,113 @@
+//! `rekeyfs init`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::report::{Exit, Fault};
+use super::settings::Settings;
+use crate::codec::hex;
+use crate::kms::Kms;
+use crate::kms::authorise::Caller;
+use crate::kms::error::ExceptionKind;
+use crate::kms::service::{EncryptionAlgorithm, parse_context};
+use crate::kms::shapes::{AliasRequest, CreateKeyRequest, DescribeKeyRequest};
+use crate::volume::backing::System;
+use crate::volume::{InitOptions, Volume};
+
+/// The alias of the key that is made when none is named.
+const DEFAULT_ALIAS: &str = "alias/rekeyfs";
+
+#[derive(Args)]
+pub struct Init {
+    /// The backing directory: new or empty
+    dir: PathBuf,
+    /// The KMS key of the root directory and of what is made below [default: alias/rekeyfs]
+    #[arg(long, value_name = "KEY")]
+    key_id: Option<String>,
+    /// k=v,.. or JSON [default: the volume id]
+    #[arg(long, value_name = "CONTEXT")]
+    encryption_context: Option<String>,
+    /// Needed for an asymmetric key
+    #[arg(long, value_name = "ALGORITHM", default_value = "SYMMETRIC_DEFAULT")]
+    encryption_algorithm: String,
+    /// Bytes of a header slot: 4096, 8192, 16384 or 32768
+    #[arg(long, value_name = "BYTES", default_value_t = 4096)]
+    header_size: u32,
+}
+
+impl Init {
+    pub fn run(&self, settings: &Settings) -> Result<(), Fault> {
+        let algorithm =
+            EncryptionAlgorithm::parse(&self.encryption_algorithm).ok_or_else(|| {
+                Fault::new(
+                    Exit::Usage,
+                    format!(
+                        "encryption algorithm {:?}: not known",
+                        self.encryption_algorithm
+                    ),
+                )
+                .hint("SYMMETRIC_DEFAULT, RSAES_OAEP_SHA_1, RSAES_OAEP_SHA_256 or SM2PKE")
+            })?;
+        let slot_class = (0..4)
+            .find(|class| 4096 << class == self.header_size)
+            .ok_or_else(|| {
+                Fault::new(
+                    Exit::Usage,
+                    format!("header size {}: not possible", self.header_size),
+                )
+                .hint("--header-size 4096, 8192, 16384 or 32768")
+            })?;
+        let context = self
+            .encryption_context
+            .as_deref()
+            .map(parse_context)
+            .transpose()?;
+        let caller = settings.caller()?;
+        let kms = settings.open_or_create()?;
+        let key_id = match &self.key_id {
+            Some(key_id) => key_id.clone(),
+            None => default_key(&kms, &caller)?,
+        };
+        let options = InitOptions {
+            key_id,
+            algorithm,
+            context,
+            slot_class,
+        };
+        let made = Volume::init(&System, &*kms, &caller, &self.dir, &options)?;
+        println!("volume {}", hex(&made.id));
+        println!("key {}", made.key_arn);
+        Ok(())
+    }
+}
+
+/// Makes the default key, or finds it.
+fn default_key(kms: &Kms, caller: &Caller) -> Result<String, Fault> {
+    let describe = DescribeKeyRequest {
+        key_id: DEFAULT_ALIAS.to_owned(),
+        ..DescribeKeyRequest::default()
+    };
+    match kms.describe_key(caller, &describe) {
+        Ok(found) => return Ok(found.key_metadata.arn),
+        Err(e) if e.kind() == ExceptionKind::NotFound => {}
+        Err(e) => return Err(e.into()),
+    }
+    let request = CreateKeyRequest {
+        description: Some("made by rekeyfs init".to_owned()),
+        ..CreateKeyRequest::default()
+    };
+    let made = kms.create_key(caller, &request)?.key_metadata;
+    let alias = AliasRequest {
+        alias_name: DEFAULT_ALIAS.to_owned(),
+        target_key_id: made.key_id,
+    };
+    match kms.create_alias(caller, &alias) {
+        Ok(_) => Ok(made.arn),
+        // Another process was faster: its key is the default one.
+        Err(e) if e.kind() == ExceptionKind::AlreadyExists => {
+            Ok(kms.describe_key(caller, &describe)?.key_metadata.arn)
+        }
+        Err(e) => Err(e.into()),
+    }
+}

@@ -1,0 +1,60 @@
+//! Where log lines go: standard error, or the system log once the mount is in the background.
+//!
+//! `REKEYFS_LOG` sets the level (error, warn, info, debug, trace); warn by default.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use log::{Level, LevelFilter, Log, Metadata, Record};
+
+struct Logger;
+
+static LOGGER: Logger = Logger;
+static BACKGROUND: AtomicBool = AtomicBool::new(false);
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        // fuser's lines repeat what is said here, and warn of requests that are answered so.
+        metadata.level() <= log::max_level()
+            && (metadata.target().starts_with("rekeyfs") || metadata.level() == Level::Error)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if !self.enabled(record.metadata()) {
+            return;
+        }
+        let line = format!(
+            "{}: {}",
+            record.level().as_str().to_lowercase(),
+            record.args()
+        );
+        if BACKGROUND.load(Ordering::Relaxed) {
+            let priority = match record.level() {
+                Level::Error => libc::LOG_ERR,
+                Level::Warn => libc::LOG_WARNING,
+                Level::Info => libc::LOG_INFO,
+                Level::Debug | Level::Trace => libc::LOG_DEBUG,
+            };
+            crate::sys::syslog(priority, &line);
+        } else {
+            eprintln!("rekeyfs: {line}");
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// Logs to standard error.
+pub fn to_stderr() {
+    let level = std::env::var("REKEYFS_LOG")
+        .ok()
+        .and_then(|level| level.parse().ok())
+        .unwrap_or(LevelFilter::Warn);
+    if log::set_logger(&LOGGER).is_ok() {
+        log::set_max_level(level);
+    }
+}
+
+/// Logs to the system log from now on.
+pub fn to_syslog() {
+    BACKGROUND.store(true, Ordering::Relaxed);
+}

@@ -1,0 +1,251 @@
+//! `rekeyfs mount`
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::report::{Exit, Fault};
+use super::settings::Settings;
+use crate::mount::{MountEntry, MountError, Options, mount, mounted_at, unmount};
+use crate::volume::backing::System;
+use crate::volume::{OpenOptions, Volume};
+
+#[derive(Args)]
+pub struct Mount {
+    /// The backing directory of a volume
+    dir: PathBuf,
+    /// Where to mount it
+    mountpoint: PathBuf,
+    /// ro, rw, allow_other, default_permissions, noatime, atime, relatime, suid, nosuid, dev,
+    /// nodev, exec, noexec, sync, async, crash=fast, revoke=soft, cache=keep
+    #[arg(short, value_name = "OPTIONS", value_delimiter = ',')]
+    options: Vec<String>,
+    /// Stay in front
+    #[arg(short)]
+    foreground: bool,
+    /// Say on standard output when the mount answers
+    #[arg(long, hide = true)]
+    notify: bool,
+}
+
+/// What is said when the mount answers.
+const READY: &str = "ready";
+
+fn parse_options(list: &[String]) -> Result<Options, Fault> {
+    let mut out = Options::default();
+    for option in list
+        .iter()
+        .flat_map(|list| list.split(','))
+        .filter(|option| !option.is_empty())
+    {
+        match option {
+            "ro" => out.read_only = true,
+            "rw" => out.read_only = false,
+            "allow_other" => out.allow_other = true,
+            "noatime" => out.no_atime = true,
+            "atime" | "relatime" => out.no_atime = false,
+            "suid" => out.suid = true,
+            "nosuid" => out.suid = false,
+            "dev" => out.dev = true,
+            "nodev" => out.dev = false,
+            "exec" => out.no_exec = false,
+            "noexec" => out.no_exec = true,
+            "sync" => out.sync = true,
+            "async" => out.sync = false,
+            // The kernel always judges by the modes; these are what this version does.
+            "default_permissions" | "crash=fast" | "revoke=soft" | "cache=keep" | "spin=off" => {}
+            // From /etc/fstab.
+            "defaults" | "auto" | "noauto" | "user" | "users" | "nofail" | "_netdev" => {}
+            _ => {
+                let known = [
+                    "crash=",
+                    "revoke=",
+                    "cache=",
+                    "spin=",
+                    "audit=",
+                    "principal=",
+                    "shared",
+                ];
+                let fact = if known.iter().any(|known| option.starts_with(known)) {
+                    format!("mount option {option}: not available in this version")
+                } else {
+                    format!("mount option {option}: not known")
+                };
+                return Err(Fault::new(Exit::Usage, fact).hint("rekeyfs mount --help lists them"));
+            }
+        }
+    }
+    Ok(out)
+}
+
+impl Mount {
+    pub fn run(&self, settings: &Settings) -> Result<(), Fault> {
+        let options = parse_options(&self.options)?;
+        if !self.foreground {
+            return self.run_in_background(settings);
+        }
+        let mountpoint = prepare(&self.mountpoint)?;
+        let dir = self
+            .dir
+            .canonicalize()
+            .map_err(|source| MountError::Mountpoint {
+                path: self.dir.clone(),
+                source,
+            });
+        let dir = dir.map_err(|e| Fault::new(Exit::Volume, e.to_string()))?;
+        let kms = settings.open()?;
+        let open = OpenOptions {
+            read_only: options.read_only,
+            offline: false,
+        };
+        let volume = Volume::open(Arc::new(System), kms, &dir, open)?;
+        // Modes come with each request, the umask applied by the kernel.
+        rustix::process::umask(rustix::fs::Mode::empty());
+        let mounted = match mount(Arc::clone(&volume), &mountpoint, &options) {
+            Ok(mounted) => mounted,
+            Err(e) => {
+                volume.close()?;
+                return Err(e.into());
+            }
+        };
+        unmount_on_signals(&mountpoint)?;
+        if self.notify {
+            go_to_background();
+        }
+        let unsettled = mounted.serve()?;
+        if unsettled.is_empty() {
+            return Ok(());
+        }
+        for error in &unsettled {
+            log::error!("not written back: {error}");
+        }
+        Err(Fault::new(
+            Exit::Failed,
+            format!("{} files were not written back", unsettled.len()),
+        ))
+    }
+
+    /// Starts this program again in front of nobody, and waits until it answers.
+    fn run_in_background(&self, settings: &Settings) -> Result<(), Fault> {
+        let failed = |e: std::io::Error| Fault::new(Exit::Failed, format!("start the mount: {e}"));
+        let program = std::env::current_exe().map_err(failed)?;
+        let mut command = Command::new(program);
+        if let Some(path) = &settings.keystore {
+            command.arg("--keystore").arg(path);
+        }
+        if let Some(path) = &settings.passphrase_file {
+            command.arg("--passphrase-file").arg(path);
+        }
+        command.arg("mount").arg(&self.dir).arg(&self.mountpoint);
+        if !self.options.is_empty() {
+            command.arg("-o").arg(self.options.join(","));
+        }
+        let mut child = command
+            .args(["-f", "--notify"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
+        let mut line = String::new();
+        if let Some(stdout) = child.stdout.take() {
+            BufReader::new(stdout)
+                .read_line(&mut line)
+                .map_err(failed)?;
+        }
+        if line.trim_end() == READY {
+            return Ok(());
+        }
+        // It has said why on the standard error that it shares with this process.
+        let status = child.wait().map_err(failed)?;
+        std::process::exit(status.code().unwrap_or(Exit::Failed as i32));
+    }
+}
+
+/// Checks the mountpoint, and clears a dead mount of ours away.
+fn prepare(path: &Path) -> Result<PathBuf, Fault> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    if let Some(MountEntry { ours: true, .. }) = mounted_at(&absolute)
+        && rustix::fs::stat(&absolute).err() == Some(rustix::io::Errno::NOTCONN)
+    {
+        log::warn!("{}: clearing a dead mount away", absolute.display());
+        unmount(&absolute, true)?;
+    }
+    let found = path
+        .canonicalize()
+        .map_err(|source| MountError::Mountpoint {
+            path: path.to_owned(),
+            source,
+        })?;
+    if !found.is_dir() {
+        return Err(MountError::NotADirectory { path: found }.into());
+    }
+    if mounted_at(&found).is_some_and(|entry| entry.ours) {
+        return Err(MountError::InUse { path: found }.into());
+    }
+    Ok(found)
+}
+
+/// SIGTERM, SIGINT and SIGHUP unmount; files that are open keep the daemon until they are closed.
+fn unmount_on_signals(mountpoint: &Path) -> Result<(), Fault> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let failed = |e: std::io::Error| Fault::new(Exit::Failed, format!("signals: {e}"));
+    let mut signals =
+        signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP]).map_err(failed)?;
+    let mountpoint = mountpoint.to_owned();
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for _ in signals.forever() {
+                match unmount(&mountpoint, false) {
+                    Err(MountError::Busy { .. }) => {
+                        log::warn!(
+                            "{}: busy, unmounted as soon as it is not",
+                            mountpoint.display()
+                        );
+                        let _ = unmount(&mountpoint, true);
+                    }
+                    Err(e) => log::error!("{e}"),
+                    Ok(()) => {}
+                }
+            }
+        })
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// Tells the starting process that the mount answers, and lets go of its terminal.
+fn go_to_background() {
+    // Not the leader of a process group: the shell's session and its signals are left behind.
+    let _ = rustix::process::setsid();
+    let _ = std::env::set_current_dir("/");
+    let mut stdout = std::io::stdout();
+    let _ = writeln!(stdout, "{READY}").and_then(|()| stdout.flush());
+    super::logger::to_syslog();
+    if let Ok(null) = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")
+    {
+        let _ = rustix::stdio::dup2_stdin(&null);
+        let _ = rustix::stdio::dup2_stdout(&null);
+        let _ = rustix::stdio::dup2_stderr(&null);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_known_or_refused_by_name() {
+        let parse = |text: &str| parse_options(&[text.to_owned()]);
+        assert!(
+            parse("ro,allow_other,default_permissions,noatime")
+                .is_ok_and(|o| o.read_only && o.allow_other && o.no_atime)
+        );
+        assert!(parse("crash=strict").is_err_and(|fault| fault.fact.contains("crash=strict")));
+        assert!(parse("bogus").is_err_and(|fault| fault.exit == Exit::Usage));
+    }
+}

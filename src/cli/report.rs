@@ -1,0 +1,193 @@
+//! Faults as people see them: one line of fact, then hints that can be pasted, and an exit code.
+//!
+//! The only hints of the program.
+
+use std::process::ExitCode;
+
+use crate::kms::error::{Exception, ExceptionKind};
+use crate::kms::store::StoreError;
+use crate::mount::MountError;
+use crate::volume::VolumeError;
+
+/// The exit codes, beside those of `rekeyfs kms`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Something failed.
+    Failed = 1,
+    /// The arguments mean nothing.
+    Usage = 2,
+    /// The key service said no.
+    KeyRefused = 3,
+    /// The keystore cannot be used.
+    Keystore = 4,
+    /// The volume cannot be used.
+    Volume = 5,
+}
+
+/// A fault with everything that is said about it.
+#[derive(Debug)]
+pub struct Fault {
+    /// What happened.
+    pub fact: String,
+    /// What can be done.
+    pub hints: Vec<String>,
+    /// How the program ends.
+    pub exit: Exit,
+}
+
+impl Fault {
+    /// A fault without hints.
+    pub fn new(exit: Exit, fact: impl Into<String>) -> Self {
+        Self {
+            fact: fact.into(),
+            hints: Vec::new(),
+            exit,
+        }
+    }
+
+    /// Adds a hint.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Prints it and gives the exit code.
+    pub fn report(self) -> ExitCode {
+        self.print();
+        ExitCode::from(self.exit as u8)
+    }
+
+    /// Prints it.
+    pub fn print(&self) {
+        eprintln!("rekeyfs: {}", self.fact.replace('\n', " "));
+        for hint in &self.hints {
+            eprintln!("hint: {hint}");
+        }
+    }
+}
+
+impl From<Exception> for Fault {
+    fn from(exception: Exception) -> Self {
+        let fault = Self::new(Exit::KeyRefused, exception.to_string());
+        let arn = exception
+            .message()
+            .and_then(|message| {
+                message
+                    .split_whitespace()
+                    .find(|word| word.starts_with("arn:"))
+            })
+            .unwrap_or("KEY_ID")
+            .to_owned();
+        match exception.kind() {
+            ExceptionKind::Disabled => fault.hint(format!("rekeyfs kms enable-key --key-id {arn}")),
+            ExceptionKind::KmsInvalidState => fault.hint(format!(
+                "rekeyfs kms cancel-key-deletion --key-id {arn}; rekeyfs kms enable-key --key-id {arn}"
+            )),
+            ExceptionKind::NotFound => {
+                fault.hint("rekeyfs kms list-aliases; rekeyfs kms list-keys")
+            }
+            ExceptionKind::InvalidKeyUsage => fault.hint(
+                "an asymmetric key needs its algorithm: --destination-encryption-algorithm \
+                 RSAES_OAEP_SHA_256, or SM2PKE",
+            ),
+            ExceptionKind::AccessDenied
+            | ExceptionKind::AlreadyExists
+            | ExceptionKind::DependencyTimeout
+            | ExceptionKind::DryRunOperation
+            | ExceptionKind::IncorrectKey
+            | ExceptionKind::InvalidAliasName
+            | ExceptionKind::InvalidArn
+            | ExceptionKind::InvalidCiphertext
+            | ExceptionKind::InvalidGrantToken
+            | ExceptionKind::InvalidMarker
+            | ExceptionKind::KeyUnavailable
+            | ExceptionKind::KmsInternal
+            | ExceptionKind::LimitExceeded
+            | ExceptionKind::Throttling
+            | ExceptionKind::UnknownOperation
+            | ExceptionKind::UnsupportedOperation
+            | ExceptionKind::Validation => fault,
+        }
+    }
+}
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        let fault = Self::new(Exit::Keystore, error.to_string());
+        match error {
+            StoreError::Missing { path } => fault
+                .hint(format!(
+                    "rekeyfs --keystore {} keystore create",
+                    path.display()
+                ))
+                .hint("rekeyfs --keystore FILE .., or REKEYFS_KEYSTORE=FILE, names another one"),
+            StoreError::RootKeyMissing { path } => fault.hint(format!(
+                "restore {} from where it was kept: without it no key can be used",
+                path.display()
+            )),
+            StoreError::PassphraseNeeded { .. } => fault.hint(
+                "rekeyfs --passphrase-file FILE .., or REKEYFS_PASSPHRASE_FILE=FILE, or a terminal",
+            ),
+            StoreError::LoosePermissions { path, .. } => {
+                fault.hint(format!("chmod 600 {}", path.display()))
+            }
+            StoreError::Newer { .. } => fault.hint("use the newer rekeyfs that made it"),
+            StoreError::RootKeyWrong { passphrase: false } => fault.hint(
+                "the .key file beside the keystore belongs to another keystore: restore its own",
+            ),
+            StoreError::Exists { .. }
+            | StoreError::NotAKeystore { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::Locked { .. }
+            | StoreError::RootKeyWrong { passphrase: true }
+            | StoreError::RootKeyMalformed { .. }
+            | StoreError::Sqlite { .. }
+            | StoreError::Io { .. } => fault,
+        }
+    }
+}
+
+impl From<VolumeError> for Fault {
+    fn from(error: VolumeError) -> Self {
+        if let VolumeError::Key(exception) = error {
+            return exception.into();
+        }
+        let fault = Self::new(Exit::Volume, error.to_string());
+        match error {
+            VolumeError::NotAVolume { path } => {
+                fault.hint(format!("rekeyfs init {}", path.display()))
+            }
+            VolumeError::VolumeBusy { .. } => {
+                fault.hint("unmount it first: findmnt -t fuse.rekeyfs; rekeyfs umount MNT")
+            }
+            VolumeError::VolumeExists { .. } => fault.hint("rekeyfs mount DIR MNT"),
+            VolumeError::HeaderTooLarge { .. } => fault.hint(
+                "a volume made with a larger --header-size (8192, 16384, 32768) has room for it",
+            ),
+            _ => fault,
+        }
+    }
+}
+
+impl From<MountError> for Fault {
+    fn from(error: MountError) -> Self {
+        let fact = error.to_string();
+        let fault = Self::new(Exit::Failed, fact.clone());
+        match error {
+            MountError::Volume(error) => error.into(),
+            MountError::NoHelper => fault.hint("apt-get install fuse3"),
+            MountError::Device { .. } => fault.hint("modprobe fuse"),
+            MountError::InUse { path } => fault.hint(format!("rekeyfs umount {}", path.display())),
+            MountError::Mountpoint { path, .. } => fault.hint(format!("mkdir {}", path.display())),
+            MountError::Helper { .. } if fact.contains("user_allow_other") => {
+                fault.hint("echo user_allow_other | sudo tee -a /etc/fuse.conf")
+            }
+            MountError::NotADirectory { .. }
+            | MountError::NotMounted { .. }
+            | MountError::Busy { .. }
+            | MountError::Helper { .. }
+            | MountError::System { .. }
+            | MountError::Session(_) => fault,
+        }
+    }
+}

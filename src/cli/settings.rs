@@ -1,0 +1,155 @@
+//! What every command shares: the keystore, its root key, account and Region.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::report::{Exit, Fault};
+use crate::kms::Kms;
+use crate::kms::authorise::Caller;
+use crate::kms::ids::{is_account, is_region};
+use crate::kms::rootkey::RootKeySource;
+use crate::kms::store::{Store, StoreError};
+use crate::secret::SecretBytes;
+
+/// Options of every command.
+#[derive(Args)]
+pub struct Settings {
+    /// The keystore [default: $REKEYFS_KEYSTORE, or $XDG_DATA_HOME/rekeyfs/keystore.db]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub keystore: Option<PathBuf>,
+    /// A file whose first line is the keystore's passphrase [default: $REKEYFS_PASSPHRASE_FILE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Account of bare key IDs, aliases and new keys [default: $AWS_ACCOUNT_ID, or 000000000000]
+    #[arg(long, global = true)]
+    pub account: Option<String>,
+    /// Region of bare key IDs, aliases and new keys [default: $AWS_REGION, $AWS_DEFAULT_REGION, or us-east-1]
+    #[arg(long, global = true)]
+    pub region: Option<String>,
+}
+
+/// An environment variable that is set and not empty.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+impl Settings {
+    /// The path of the keystore.
+    ///
+    /// # Errors
+    /// When no home directory is known.
+    pub fn keystore_path(&self) -> Result<PathBuf, Fault> {
+        if let Some(path) = self
+            .keystore
+            .clone()
+            .or_else(|| variable("REKEYFS_KEYSTORE").map(PathBuf::from))
+        {
+            return Ok(std::path::absolute(&path).unwrap_or(path));
+        }
+        let data = variable("XDG_DATA_HOME").map(PathBuf::from).or_else(|| {
+            variable("HOME").map(|home| PathBuf::from(home).join(".local").join("share"))
+        });
+        data.map(|data| data.join("rekeyfs").join("keystore.db"))
+            .ok_or_else(|| {
+                Fault::new(
+                    Exit::Keystore,
+                    "no keystore: neither HOME nor XDG_DATA_HOME is set",
+                )
+                .hint("rekeyfs --keystore FILE ..")
+            })
+    }
+
+    /// Asks for the passphrase: from its file, else from the terminal.
+    ///
+    /// # Errors
+    /// [`StoreError::PassphraseNeeded`] without either.
+    pub fn passphrase(&self, prompt: &str) -> Result<SecretBytes, StoreError> {
+        let file = self
+            .passphrase_file
+            .clone()
+            .or_else(|| variable("REKEYFS_PASSPHRASE_FILE").map(PathBuf::from));
+        if let Some(path) = file {
+            let bytes = SecretBytes::new(
+                std::fs::read(&path).map_err(|source| StoreError::Io { path, source })?,
+            );
+            let line = bytes
+                .expose()
+                .split(|byte| *byte == b'\n')
+                .next()
+                .unwrap_or_default();
+            return Ok(SecretBytes::new(line.to_vec()));
+        }
+        let needed = |_| StoreError::PassphraseNeeded {
+            path: self.keystore.clone().unwrap_or_else(|| "keystore".into()),
+        };
+        rpassword::prompt_password(prompt)
+            .map(|text| SecretBytes::new(text.into_bytes()))
+            .map_err(needed)
+    }
+
+    /// Opens the keystore.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn open(&self) -> Result<Arc<Kms>, Fault> {
+        let path = self.keystore_path()?;
+        Ok(Arc::new(Kms::new(self.open_store(&path, false)?)))
+    }
+
+    /// Opens the keystore, or makes one with a root key file.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn open_or_create(&self) -> Result<Arc<Kms>, Fault> {
+        let path = self.keystore_path()?;
+        let create = !path.exists();
+        match self.open_store(&path, create) {
+            // Another process was faster.
+            Err(StoreError::Exists { .. }) => {
+                Ok(Arc::new(Kms::new(self.open_store(&path, false)?)))
+            }
+            result => Ok(Arc::new(Kms::new(result?))),
+        }
+    }
+
+    fn open_store(&self, path: &Path, create: bool) -> Result<Store, StoreError> {
+        if create {
+            return Store::create(path, &RootKeySource::File);
+        }
+        let ask = || self.passphrase("Passphrase of the keystore: ");
+        Store::open(path, &RootKeySource::Passphrase(&ask))
+    }
+
+    /// The caller of local commands: the account's root.
+    ///
+    /// # Errors
+    /// For an account or Region that cannot be one.
+    pub fn caller(&self) -> Result<Caller, Fault> {
+        let account = self
+            .account
+            .clone()
+            .or_else(|| variable("AWS_ACCOUNT_ID"))
+            .unwrap_or_else(|| "000000000000".to_owned());
+        let region = self
+            .region
+            .clone()
+            .or_else(|| variable("AWS_REGION"))
+            .or_else(|| variable("AWS_DEFAULT_REGION"))
+            .unwrap_or_else(|| "us-east-1".to_owned());
+        if !is_account(&account) {
+            return Err(Fault::new(
+                Exit::Usage,
+                format!("account {account:?}: not 12 digits"),
+            ));
+        }
+        if !is_region(&region) {
+            return Err(Fault::new(
+                Exit::Usage,
+                format!("Region {region:?}: not a Region's name"),
+            ));
+        }
+        Ok(Caller::root(&account, &region))
+    }
+}

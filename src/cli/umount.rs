@@ -1,0 +1,110 @@
+//! `rekeyfs umount`
+
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use super::report::{Exit, Fault};
+use crate::mount::{MountError, mounted_at, unmount};
+
+#[derive(Args)]
+pub struct Umount {
+    /// Where the volume is mounted
+    mountpoint: PathBuf,
+}
+
+/// How long the daemon may take to write everything back and end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+impl Umount {
+    pub fn run(&self) -> Result<(), Fault> {
+        let path =
+            std::path::absolute(&self.mountpoint).unwrap_or_else(|_| self.mountpoint.clone());
+        // A dead mount cannot be resolved, and need not be.
+        let path = path.canonicalize().unwrap_or(path);
+        let Some(entry) = mounted_at(&path).filter(|entry| entry.ours) else {
+            return Err(MountError::NotMounted { path }.into());
+        };
+        if let Ok(root) = std::fs::File::open(&path) {
+            let _ = rustix::fs::syncfs(root.as_fd());
+        }
+        match unmount(&path, false) {
+            Ok(()) => {}
+            Err(MountError::Busy { path }) => return Err(busy(&path)),
+            Err(e) => return Err(e.into()),
+        }
+        wait_for_daemon(&entry.source)
+    }
+}
+
+/// Waits until the daemon has let go of the volume: it has written everything back then.
+fn wait_for_daemon(source: &str) -> Result<(), Fault> {
+    let Some(dir) = source.strip_prefix("rekeyfs:") else {
+        return Ok(());
+    };
+    let Ok(marker) = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .open(Path::new(dir).join("rekeyfs.volume"))
+    else {
+        return Ok(());
+    };
+    let start = Instant::now();
+    while crate::sys::lock_exclusive(marker.as_fd()).is_err() {
+        if start.elapsed() > PATIENCE {
+            return Err(Fault::new(
+                Exit::Failed,
+                format!(
+                    "{dir}: the daemon still writes after {} s",
+                    PATIENCE.as_secs()
+                ),
+            ));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
+fn busy(path: &Path) -> Fault {
+    let mut fault = Fault::new(Exit::Failed, format!("{}: is busy", path.display()));
+    for (pid, name, what) in users_of(path).into_iter().take(10) {
+        fault = fault.hint(format!(
+            "used by process {pid} ({name}): {}",
+            what.display()
+        ));
+    }
+    fault
+}
+
+/// The processes that have something below a path open.
+fn users_of(path: &Path) -> Vec<(u32, String, PathBuf)> {
+    let mut out = Vec::new();
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return out;
+    };
+    for process in processes.flatten() {
+        let Some(pid) = process
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok())
+        else {
+            continue;
+        };
+        let dir = process.path();
+        let mut links = vec![dir.join("cwd"), dir.join("root")];
+        if let Ok(open) = std::fs::read_dir(dir.join("fd")) {
+            links.extend(open.flatten().map(|entry| entry.path()));
+        }
+        let used = links
+            .iter()
+            .filter_map(|link| std::fs::read_link(link).ok())
+            .find(|target| target.starts_with(path));
+        if let Some(target) = used {
+            let name = std::fs::read_to_string(dir.join("comm")).unwrap_or_default();
+            out.push((pid, name.trim().to_owned(), target));
+        }
+    }
+    out
+}

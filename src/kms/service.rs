@@ -1,0 +1,205 @@
+//! The one trait through which volumes reach keys, and the types it speaks.
+//!
+//! A volume knows a wrapped data key, never key material; a mount knows callers, never policies.
+//! Another KMS can stand behind the trait. Everything outside of `kms` and `cli` imports this
+//! module and no other of `kms`.
+
+pub use super::algorithm::EncryptionAlgorithm;
+pub use super::authorise::Caller;
+pub use super::context::EncryptionContext;
+pub use super::error::{Exception, ExceptionKind};
+pub use super::ids::{KeyArn, KeyIdentifier};
+pub use super::shapes::{Blob, DryRunModifier, ReEncryptRequest, ReEncryptResponse};
+
+use super::Kms;
+use super::api::Operation;
+use super::shapes::{DecryptRequest, EncryptRequest, GenerateDataKeyRequest};
+use crate::secret::Secret;
+
+/// Reads an encryption context as people write it: JSON, or shorthand.
+///
+/// # Errors
+/// `ValidationException`, with the place of the fault.
+pub fn parse_context(text: &str) -> Result<EncryptionContext, Exception> {
+    let value = json_or_shorthand(text)?;
+    serde_json::from_value(value)
+        .map_err(|e| Exception::validation(format!("not an encryption context: {e}")))
+}
+
+fn json_or_shorthand(text: &str) -> Result<serde_json::Value, Exception> {
+    if text.trim_start().starts_with(['{', '[']) {
+        return serde_json::from_str(text)
+            .map_err(|e| Exception::validation(format!("Invalid JSON: {e}")));
+    }
+    if text.trim().is_empty() {
+        return Ok(serde_json::Value::Object(serde_json::Map::new()));
+    }
+    super::shorthand::parse(text)
+        .map_err(|e| Exception::validation(format!("neither JSON nor shorthand: {e}")))
+}
+
+/// Reads ReEncrypt's parameters as people write them: JSON or shorthand, blobs in base64. Checks
+/// every constraint of the model.
+///
+/// # Errors
+/// `ValidationException`.
+pub fn parse_re_encrypt(text: &str) -> Result<ReEncryptRequest, Exception> {
+    let operation = Operation::find("ReEncrypt").ok_or_else(Exception::internal)?;
+    let mut value = operation.coerce(json_or_shorthand(text)?);
+    operation.validate(&value)?;
+    if let serde_json::Value::Object(members) = &mut value {
+        members.retain(|_, member| !member.is_null());
+    }
+    serde_json::from_value(value)
+        .map_err(|e| Exception::validation(format!("not parameters of ReEncrypt: {e}")))
+}
+
+/// A data key as a header keeps it: all that Decrypt and ReEncrypt need.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrappedKey {
+    /// The ARN of the KMS key that wraps it.
+    pub key_arn: String,
+    /// The algorithm that wrapped it.
+    pub algorithm: EncryptionAlgorithm,
+    /// The id of the key material, in hexadecimal; absent for asymmetric keys.
+    pub material_id: Option<String>,
+    /// The ciphertext blob.
+    pub blob: Vec<u8>,
+    /// The encryption context that it is bound to.
+    pub context: EncryptionContext,
+}
+
+/// What a volume asks of a KMS.
+pub trait KeyService: Send + Sync {
+    /// Makes a data key under `key_id`: kms:GenerateDataKey, or kms:Encrypt of 32 random bytes
+    /// when `algorithm` is asymmetric.
+    ///
+    /// # Errors
+    /// The operation's.
+    fn new_data_key(
+        &self,
+        caller: &Caller,
+        key_id: &str,
+        algorithm: EncryptionAlgorithm,
+        context: &EncryptionContext,
+    ) -> Result<(Secret<32>, WrappedKey), Exception>;
+
+    /// Unwraps a data key: kms:Decrypt, always with the key ARN of the header.
+    ///
+    /// # Errors
+    /// The operation's; `InvalidCiphertextException` also for a plaintext that is not 32 bytes.
+    fn decrypt(&self, caller: &Caller, wrapped: &WrappedKey) -> Result<Secret<32>, Exception>;
+
+    /// Moves a wrapped data key to another key, algorithm or context: kms:ReEncrypt.
+    ///
+    /// # Errors
+    /// The operation's; `DryRunOperationException` when a dry run would have succeeded.
+    fn re_encrypt(
+        &self,
+        caller: &Caller,
+        request: &ReEncryptRequest,
+    ) -> Result<ReEncryptResponse, Exception>;
+
+    /// Whether `caller` may Decrypt with the header's key now; nothing is decrypted.
+    ///
+    /// # Errors
+    /// What Decrypt would answer.
+    fn authorise_decrypt(&self, caller: &Caller, wrapped: &WrappedKey) -> Result<(), Exception>;
+
+    /// A number that changes whenever any answer could have changed.
+    ///
+    /// # Errors
+    /// The key service cannot be reached.
+    fn change_counter(&self) -> Result<u64, Exception>;
+}
+
+/// Calls are made in the Region of the key; a bare alias is looked up in the caller's account.
+fn in_region_of(caller: &Caller, key_id: &str) -> Caller {
+    let mut caller = caller.clone();
+    if let Ok(KeyIdentifier::Arn(arn)) = KeyIdentifier::parse(key_id) {
+        arn.region().clone_into(&mut caller.region);
+    }
+    caller
+}
+
+impl KeyService for Kms {
+    fn new_data_key(
+        &self,
+        caller: &Caller,
+        key_id: &str,
+        algorithm: EncryptionAlgorithm,
+        context: &EncryptionContext,
+    ) -> Result<(Secret<32>, WrappedKey), Exception> {
+        let caller = &in_region_of(caller, key_id);
+        let (arn, material_id, blob, data_key) = if algorithm.is_symmetric() {
+            let request = GenerateDataKeyRequest {
+                key_id: key_id.to_owned(),
+                encryption_context: Some(context.clone()),
+                key_spec: Some("AES_256".to_owned()),
+                ..GenerateDataKeyRequest::default()
+            };
+            let (key, blob, plaintext) =
+                self.generate_data_key_secret(caller, "GenerateDataKey", &request)?;
+            let data_key =
+                Secret::from_slice(plaintext.expose()).ok_or_else(Exception::internal)?;
+            let id = key.current_id().map(|id| crate::codec::hex(&id));
+            (key.arn.to_string(), id, blob, data_key)
+        } else {
+            let data_key = crate::primitives::random_secret::<32>();
+            let mut request = EncryptRequest {
+                key_id: key_id.to_owned(),
+                plaintext: Blob(data_key.expose().to_vec()),
+                encryption_context: Some(context.clone()),
+                encryption_algorithm: Some(algorithm),
+                ..EncryptRequest::default()
+            };
+            let response = self.encrypt(caller, &request);
+            crate::secret::wipe(&mut request.plaintext.0);
+            let response = response?;
+            (response.key_id, None, response.ciphertext_blob.0, data_key)
+        };
+        let wrapped = WrappedKey {
+            key_arn: arn,
+            algorithm,
+            material_id,
+            blob,
+            context: context.clone(),
+        };
+        Ok((data_key, wrapped))
+    }
+
+    fn decrypt(&self, caller: &Caller, wrapped: &WrappedKey) -> Result<Secret<32>, Exception> {
+        let request = DecryptRequest {
+            ciphertext_blob: Some(Blob(wrapped.blob.clone())),
+            encryption_context: Some(wrapped.context.clone()),
+            key_id: Some(wrapped.key_arn.clone()),
+            encryption_algorithm: Some(wrapped.algorithm),
+            ..DecryptRequest::default()
+        };
+        let caller = in_region_of(caller, &wrapped.key_arn);
+        let (_, _, plaintext) = self.decrypt_secret(&caller, &request)?;
+        Secret::from_slice(plaintext.expose()).ok_or_else(Exception::invalid_ciphertext)
+    }
+
+    fn re_encrypt(
+        &self,
+        caller: &Caller,
+        request: &ReEncryptRequest,
+    ) -> Result<ReEncryptResponse, Exception> {
+        Self::re_encrypt(self, caller, request)
+    }
+
+    fn authorise_decrypt(&self, caller: &Caller, wrapped: &WrappedKey) -> Result<(), Exception> {
+        let caller = in_region_of(caller, &wrapped.key_arn);
+        self.may_decrypt(
+            &caller,
+            &wrapped.key_arn,
+            wrapped.algorithm,
+            &wrapped.context,
+        )
+    }
+
+    fn change_counter(&self) -> Result<u64, Exception> {
+        Ok(self.store().change_counter()?)
+    }
+}

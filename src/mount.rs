@@ -1,0 +1,17 @@
+//! The mount: FUSE requests to volume calls and back.
+//!
+//! Owns inode and handle tables, control attributes, the ioctl and the only errno table. Must not
+//! know cryptography or SQL. A request is decoded, one volume call is made, the reply is sent.
+//!
+//! Lock order: the tree's `names` (shared by everything that goes by a name, exclusive for what
+//! takes names away), a node's place, the table of nodes. Locks are released before a reply.
+
+pub mod control;
+pub mod errno;
+pub mod filesystem;
+pub mod ioctl;
+pub mod session;
+pub mod tree;
+
+pub use filesystem::MountOptions;
+pub use session::{MountEntry, MountError, Mounted, Options, mount, mounted_at, unmount};

@@ -1,0 +1,1213 @@
+//! The fuser glue: decode, call, reply.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use fuser::{
+    AccessFlags, BsdFileFlags, CopyFileRangeFlags, Errno, FileAttr, FileHandle, FileType,
+    Filesystem, FopenFlags, Generation, INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner,
+    OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus,
+    ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr,
+    Request, TimeOrNow, WriteFlags,
+};
+use parking_lot::RwLock;
+use rustix::fs::XattrFlags;
+
+use super::control::{self, Attribute, Control, Outcomes};
+use super::tree::{Node, ROOT, Tree};
+use super::{errno, ioctl};
+use crate::kms::service::Caller;
+use crate::volume::attributes::TimeChange;
+use crate::volume::directory::ListedName;
+use crate::volume::{Attributes, File, Handle, Kind, Owner, Volume, VolumeError};
+
+/// How long the kernel may keep what it has been told: every change goes through this mount.
+const TTL: Duration = Duration::from_secs(3600);
+const GENERATION: Generation = Generation(0);
+/// Bytes that one copy_file_range copies at most: a request must not become a long job.
+const COPY_AT_ONCE: u64 = 4 << 20;
+
+/// What the mount options say to this layer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MountOptions {
+    /// Reading does not change access times.
+    pub no_atime: bool,
+    /// Who mounted.
+    pub uid: u32,
+}
+
+/// The filesystem as fuser drives it.
+pub struct RekeyFs {
+    tree: Tree,
+    handles: Handles,
+    outcomes: Outcomes,
+    options: MountOptions,
+}
+
+/// An open file or directory.
+enum OpenObject {
+    File {
+        handle: Handle,
+        touches_atime: AtomicBool,
+    },
+    Directory(Arc<RwLock<Vec<ListedName>>>),
+    /// Access mode 3: the ioctl only.
+    ControlOnly,
+}
+
+/// Open objects by number; numbers are never used twice.
+#[derive(Default)]
+struct Handles {
+    table: RwLock<HashMap<u64, Arc<OpenObject>>>,
+    next: AtomicU64,
+}
+
+impl Handles {
+    fn insert(&self, object: OpenObject) -> FileHandle {
+        let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
+        self.table.write().insert(number, Arc::new(object));
+        FileHandle(number)
+    }
+
+    fn find(&self, handle: FileHandle) -> Result<Arc<OpenObject>, VolumeError> {
+        self.table
+            .read()
+            .get(&handle.0)
+            .cloned()
+            .ok_or_else(|| posix("find a handle", rustix::io::Errno::BADF))
+    }
+
+    fn remove(&self, handle: FileHandle) {
+        let object = self.table.write().remove(&handle.0);
+        // Dropped here, without the lock: closing may settle the file.
+        drop(object);
+    }
+}
+
+fn posix(operation: &'static str, errno: rustix::io::Errno) -> VolumeError {
+    VolumeError::Backing { operation, errno }
+}
+
+impl OpenObject {
+    fn file(&self) -> Result<&File, VolumeError> {
+        match self {
+            Self::File { handle, .. } => Ok(handle),
+            Self::Directory(_) => Err(posix("use a directory", rustix::io::Errno::ISDIR)),
+            Self::ControlOnly => Err(posix("use", rustix::io::Errno::BADF)),
+        }
+    }
+}
+
+/// Runs a handler; what it says becomes an errno, and so does a panic.
+///
+/// A panic would end the thread that serves requests, and with it the mount.
+fn answer<T>(operation: &str, f: impl FnOnce() -> Result<T, VolumeError>) -> Result<T, Errno> {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)) {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(error)) => {
+            let number = errno::of(&error);
+            log::debug!("{operation}: {error} (errno {number})");
+            if matches!(number, libc::EUCLEAN | libc::EBADMSG | libc::EIO) {
+                log::warn!("{operation}: {error}");
+            }
+            Err(Errno::from_i32(number))
+        }
+        Err(_) => {
+            log::error!("{operation}: internal error: a handler panicked");
+            Err(Errno::from_i32(errno::PANIC))
+        }
+    }
+}
+
+macro_rules! reply {
+    ($reply:ident, $operation:literal, $body:block, $value:pat => $send:expr) => {
+        match answer($operation, || $body) {
+            Ok($value) => $send,
+            Err(errno) => $reply.error(errno),
+        }
+    };
+}
+
+fn system_time((seconds, nanoseconds): (i64, u32)) -> SystemTime {
+    let fraction = Duration::from_nanos(nanoseconds.into());
+    if seconds >= 0 {
+        UNIX_EPOCH + Duration::from_secs(seconds.unsigned_abs()) + fraction
+    } else {
+        UNIX_EPOCH - Duration::from_secs(seconds.unsigned_abs()) + fraction
+    }
+}
+
+fn file_attr(number: u64, attributes: &Attributes) -> FileAttr {
+    FileAttr {
+        ino: INodeNo(number),
+        size: attributes.size,
+        blocks: attributes.blocks,
+        atime: system_time(attributes.accessed),
+        mtime: system_time(attributes.modified),
+        ctime: system_time(attributes.changed),
+        crtime: UNIX_EPOCH,
+        kind: file_type(attributes.kind),
+        perm: attributes.mode as u16,
+        nlink: attributes.links,
+        uid: attributes.uid,
+        gid: attributes.gid,
+        rdev: attributes.device as u32,
+        blksize: 4096,
+        flags: 0,
+    }
+}
+
+fn file_type(kind: Kind) -> FileType {
+    match kind {
+        Kind::File => FileType::RegularFile,
+        Kind::Directory => FileType::Directory,
+        Kind::Symlink => FileType::Symlink,
+        Kind::Fifo => FileType::NamedPipe,
+        Kind::Socket => FileType::Socket,
+        Kind::CharDevice => FileType::CharDevice,
+        Kind::BlockDevice => FileType::BlockDevice,
+    }
+}
+
+fn time_change(time: Option<TimeOrNow>) -> TimeChange {
+    match time {
+        None => TimeChange::Keep,
+        Some(TimeOrNow::Now) => TimeChange::Now,
+        Some(TimeOrNow::SpecificTime(time)) => match time.duration_since(UNIX_EPOCH) {
+            Ok(since) => TimeChange::To((since.as_secs().cast_signed(), since.subsec_nanos())),
+            Err(before) => {
+                let before = before.duration();
+                let (seconds, nanoseconds) =
+                    (before.as_secs().cast_signed(), before.subsec_nanos());
+                TimeChange::To(if nanoseconds == 0 {
+                    (-seconds, 0)
+                } else {
+                    (-seconds - 1, 1_000_000_000 - nanoseconds)
+                })
+            }
+        },
+    }
+}
+
+/// The kernel's device numbers as the system call takes them.
+fn device_number(rdev: u32) -> u64 {
+    let (major, minor) = (
+        (rdev & 0xfff00) >> 8,
+        (rdev & 0xff) | ((rdev >> 12) & 0xfff00),
+    );
+    rustix::fs::makedev(major, minor)
+}
+
+impl RekeyFs {
+    /// Serves `tree`.
+    pub fn new(tree: Tree, options: MountOptions) -> Self {
+        Self {
+            tree,
+            handles: Handles::default(),
+            outcomes: Outcomes::default(),
+            options,
+        }
+    }
+
+    fn volume(&self) -> &Arc<Volume> {
+        self.tree.volume()
+    }
+
+    /// The principal of a request: the mounting user and root are the account's root, everybody
+    /// else a user of the account.
+    fn caller(&self, request: &Request) -> Caller {
+        let mut caller = self.volume().own_caller().clone();
+        let uid = request.uid();
+        if uid != 0 && uid != self.options.uid {
+            caller.principal = format!("arn:aws:iam::{}:user/uid-{uid}", caller.account);
+        }
+        caller
+    }
+
+    fn node(&self, number: INodeNo) -> Result<Arc<Node>, VolumeError> {
+        self.tree.node(number.0)
+    }
+
+    fn attr(&self, node: &Arc<Node>) -> Result<FileAttr, VolumeError> {
+        Ok(file_attr(node.number, &self.tree.attributes(node)?))
+    }
+
+    fn owner(request: &Request, mode: u32, umask: u32) -> Owner {
+        Owner {
+            uid: request.uid(),
+            gid: request.gid(),
+            mode: mode & !umask & 0o7777,
+        }
+    }
+
+    /// Opens the file of a node for a caller, or joins those who have it open.
+    fn open_file(
+        &self,
+        node: &Arc<Node>,
+        caller: &Caller,
+        truncate: bool,
+    ) -> Result<Handle, VolumeError> {
+        File::open(&self.tree.envelope(node)?, caller, truncate)
+    }
+
+    /// An open file of the node: that of a handle, or one opened for this request.
+    fn with_file<T>(
+        &self,
+        node: &Arc<Node>,
+        handle: Option<FileHandle>,
+        caller: &Caller,
+        f: impl FnOnce(&File) -> Result<T, VolumeError>,
+    ) -> Result<T, VolumeError> {
+        if let Some(handle) = handle
+            && let Ok(object) = self.handles.find(handle)
+            && let Ok(file) = object.file()
+        {
+            return f(file);
+        }
+        f(&*self.open_file(node, caller, false)?)
+    }
+
+    /// POSIX: a change of owner takes set-id bits away; set-gid without group execute is a mark of
+    /// mandatory locking and stays.
+    fn clear_set_id(
+        &self,
+        node: &Arc<Node>,
+        object: &std::os::fd::OwnedFd,
+    ) -> Result<(), VolumeError> {
+        if node.kind != Kind::File {
+            return Ok(());
+        }
+        let mode = self.volume().attributes_of(object)?.mode;
+        let mut cleared = mode & !0o4000;
+        if mode & 0o010 != 0 {
+            cleared &= !0o2000;
+        }
+        if cleared != mode {
+            self.volume().set_mode(object, cleared)?;
+        }
+        match self
+            .volume()
+            .remove_plain_xattr(object, OsStr::new("security.capability"))
+        {
+            Err(VolumeError::NoAttribute | VolumeError::Backing { .. }) | Ok(()) => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn set_times(
+        &self,
+        node: &Arc<Node>,
+        accessed: TimeChange,
+        modified: TimeChange,
+    ) -> Result<(), VolumeError> {
+        // An open file's times are set through it: an internal write must not put old ones back.
+        if node.kind == Kind::File
+            && let Some(envelope) = self.volume().known_envelope(node.number)
+            && let Some(done) = envelope.with_open_file(|file| file.set_times(accessed, modified))
+        {
+            return done;
+        }
+        if node.number == ROOT {
+            return self
+                .tree
+                .directory(node)?
+                .set_times(c".", accessed, modified);
+        }
+        self.tree.with_name(node, |directory, stored| {
+            directory.set_times(stored, accessed, modified)
+        })
+    }
+
+    /// The access time of a file that is read: as `relatime` does it, once for each opening.
+    fn touch_atime(&self, file: &File, first: &AtomicBool) {
+        if self.options.no_atime || !first.swap(false, Ordering::Relaxed) {
+            return;
+        }
+        let Ok(found) = file.attributes() else {
+            return;
+        };
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs().cast_signed());
+        let day_old = now - found.accessed.0 > 24 * 60 * 60;
+        if found.accessed <= found.modified || found.accessed <= found.changed || day_old {
+            let _ = file.set_times(TimeChange::Now, TimeChange::Keep);
+        }
+    }
+
+    fn list(&self, node: &Arc<Node>, caller: &Caller) -> Result<Vec<ListedName>, VolumeError> {
+        self.tree.directory(node)?.list(caller)
+    }
+
+    fn xattr(
+        &self,
+        request: &Request,
+        number: INodeNo,
+        name: &OsStr,
+    ) -> Result<Vec<u8>, VolumeError> {
+        let node = self.node(number)?;
+        if let Some(attribute) = Attribute::parse(name.as_bytes()) {
+            let attribute = attribute.ok_or(VolumeError::NoAttribute)?;
+            let envelope = match self.tree.envelope(&node) {
+                Err(VolumeError::NoDataKey) => return Err(VolumeError::NoAttribute),
+                result => result?,
+            };
+            return control::read(&envelope, &self.outcomes, request.uid(), attribute);
+        }
+        let object = self.tree.object(&node)?;
+        if !Volume::is_sealed_xattr(name) {
+            return self.volume().plain_xattr(&object, name);
+        }
+        if !self.volume().has_sealed_xattrs(&object)? {
+            return Err(VolumeError::NoAttribute);
+        }
+        let caller = self.caller(request);
+        if node.kind == Kind::Directory {
+            let directory = self.tree.directory(&node)?;
+            directory.envelope().authorise(&caller)?;
+            return self.volume().sealed_xattr(&object, &*directory, name);
+        }
+        self.with_file(&node, None, &caller, |file| {
+            self.volume().sealed_xattr(&object, file, name)
+        })
+    }
+
+    fn xattr_names(&self, request: &Request, number: INodeNo) -> Result<Vec<u8>, VolumeError> {
+        let node = self.node(number)?;
+        let object = self.tree.object(&node)?;
+        let mut names = self.volume().plain_xattr_names(&object)?;
+        if self.volume().has_sealed_xattrs(&object)? {
+            let caller = self.caller(request);
+            names.extend(if node.kind == Kind::Directory {
+                let directory = self.tree.directory(&node)?;
+                directory.envelope().authorise(&caller)?;
+                self.volume().sealed_xattr_names(&object, &*directory)?
+            } else {
+                self.with_file(&node, None, &caller, |file| {
+                    self.volume().sealed_xattr_names(&object, file)
+                })?
+            });
+        }
+        Ok(names
+            .into_iter()
+            .flat_map(|mut name| {
+                name.push(0);
+                name
+            })
+            .collect())
+    }
+
+    fn set_xattr(
+        &self,
+        request: &Request,
+        number: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: XattrFlags,
+    ) -> Result<(), VolumeError> {
+        let node = self.node(number)?;
+        let caller = self.caller(request);
+        if let Some(attribute) = Attribute::parse(name.as_bytes()) {
+            let attribute = attribute.ok_or(VolumeError::NotSupported {
+                what: "this control attribute",
+            })?;
+            let control = Control::from_attribute(attribute, value);
+            return self.control(request, &node, control);
+        }
+        let object = self.tree.object(&node)?;
+        let volume = self.volume();
+        if !Volume::is_sealed_xattr(name) {
+            return volume.set_plain_xattr(&object, name, value, flags);
+        }
+        if node.kind == Kind::Directory {
+            let directory = self.tree.directory(&node)?;
+            directory.envelope().authorise(&caller)?;
+            return volume.set_sealed_xattr(&object, &*directory, name, value, flags);
+        }
+        self.with_file(&node, None, &caller, |file| {
+            volume.set_sealed_xattr(&object, file, name, value, flags)
+        })
+    }
+
+    /// Applies a control request to a node and remembers what became of it for its caller.
+    fn control(
+        &self,
+        request: &Request,
+        node: &Arc<Node>,
+        control: Result<Control, VolumeError>,
+    ) -> Result<(), VolumeError> {
+        let envelope = self.tree.envelope(node)?;
+        let result = control
+            .map_err(control::Failure::from)
+            .and_then(|control| self.apply(request, node, &envelope, &control));
+        self.outcomes
+            .record(envelope.header().object, request.uid(), &result);
+        result.map(|_| ()).map_err(|failure| failure.error)
+    }
+
+    fn apply(
+        &self,
+        request: &Request,
+        node: &Arc<Node>,
+        envelope: &crate::volume::Envelope,
+        control: &Control,
+    ) -> Result<control::Outcome, control::Failure> {
+        let owner = self.tree.attributes(node)?.uid;
+        let is_owner = request.uid() == 0 || request.uid() == owner;
+        control::apply(envelope, &self.caller(request), is_owner, control)
+    }
+
+    fn remove_xattr(
+        &self,
+        request: &Request,
+        number: INodeNo,
+        name: &OsStr,
+    ) -> Result<(), VolumeError> {
+        let node = self.node(number)?;
+        if let Some(attribute) = Attribute::parse(name.as_bytes()) {
+            if attribute != Some(Attribute::Error) {
+                return Err(VolumeError::NotSupported {
+                    what: "removing a control attribute",
+                });
+            }
+            let object = self.tree.envelope(&node)?.header().object;
+            self.outcomes.clear_error(object, request.uid());
+            return Ok(());
+        }
+        let object = self.tree.object(&node)?;
+        let volume = self.volume();
+        if !Volume::is_sealed_xattr(name) {
+            return volume.remove_plain_xattr(&object, name);
+        }
+        if !volume.has_sealed_xattrs(&object)? {
+            return Err(VolumeError::NoAttribute);
+        }
+        let caller = self.caller(request);
+        if node.kind == Kind::Directory {
+            let directory = self.tree.directory(&node)?;
+            directory.envelope().authorise(&caller)?;
+            return volume.remove_sealed_xattr(&object, &*directory, name);
+        }
+        self.with_file(&node, None, &caller, |file| {
+            volume.remove_sealed_xattr(&object, file, name)
+        })
+    }
+
+    /// The ioctl: the errno that it returns (0: success) and the struct.
+    fn re_encrypt(
+        &self,
+        request: &Request,
+        number: INodeNo,
+        bytes: &[u8],
+    ) -> Result<(i32, Vec<u8>), VolumeError> {
+        let mut node = self.node(number)?;
+        let asked = ioctl::parse(bytes);
+        let mut looked_up = None;
+        if let Ok(ioctl::Asked {
+            name: Some(name), ..
+        }) = &asked
+        {
+            let found = self.tree.lookup(&node, name)?;
+            node = self.tree.node(found.inode)?;
+            looked_up = Some(found.inode);
+        }
+        let envelope = self.tree.envelope(&node);
+        if let Some(number) = looked_up {
+            self.tree.forget(number, 1);
+        }
+        let envelope = envelope?;
+        let result = asked
+            .map_err(control::Failure::from)
+            .and_then(|asked| self.apply(request, &node, &envelope, &asked.control));
+        self.outcomes
+            .record(envelope.header().object, request.uid(), &result);
+        let number = result
+            .as_ref()
+            .map_or_else(|failure| errno::of(&failure.error), |_| 0);
+        Ok((number, ioctl::answer(&result)))
+    }
+
+    fn copy(
+        &self,
+        source: &File,
+        from: u64,
+        target: &File,
+        to: u64,
+        len: u64,
+    ) -> Result<u32, VolumeError> {
+        let mut done = 0;
+        let len = len.min(COPY_AT_ONCE);
+        while done < len {
+            let want = (len - done).min(1 << 20) as usize;
+            let bytes = source.read(from + done, want)?;
+            if bytes.as_bytes().is_empty() {
+                break;
+            }
+            match target.write(to + done, bytes.as_bytes()) {
+                Ok(written) => done += written as u64,
+                Err(e) if done == 0 => return Err(e),
+                Err(_) => break,
+            }
+            if bytes.as_bytes().len() < want {
+                break;
+            }
+        }
+        Ok(done as u32)
+    }
+
+    fn allocate(&self, file: &File, offset: u64, len: u64, mode: i32) -> Result<(), VolumeError> {
+        let keep_size = mode & libc::FALLOC_FL_KEEP_SIZE != 0;
+        match mode & !libc::FALLOC_FL_KEEP_SIZE {
+            0 => file.allocate(offset, len, !keep_size),
+            libc::FALLOC_FL_PUNCH_HOLE if keep_size => file.punch(offset, len),
+            libc::FALLOC_FL_ZERO_RANGE => file.zero_range(offset, len, !keep_size),
+            _ => Err(VolumeError::NotSupported {
+                what: "this mode of fallocate",
+            }),
+        }
+    }
+}
+
+fn send_xattr(reply: ReplyXattr, size: u32, result: Result<Vec<u8>, Errno>) {
+    match result {
+        Err(errno) => reply.error(errno),
+        Ok(value) if size == 0 => reply.size(value.len() as u32),
+        Ok(value) if value.len() > size as usize => reply.error(Errno::ERANGE),
+        Ok(value) => reply.data(&value),
+    }
+}
+
+impl Filesystem for RekeyFs {
+    fn init(&mut self, _request: &Request, config: &mut KernelConfig) -> io::Result<()> {
+        // Without KILLPRIV_V2 every write asks for security.capability first.
+        for flags in [
+            InitFlags::FUSE_HANDLE_KILLPRIV_V2,
+            InitFlags::FUSE_ATOMIC_O_TRUNC,
+            InitFlags::FUSE_ASYNC_DIO,
+            InitFlags::FUSE_PARALLEL_DIROPS,
+            InitFlags::FUSE_DO_READDIRPLUS | InitFlags::FUSE_READDIRPLUS_AUTO,
+            InitFlags::FUSE_HAS_IOCTL_DIR,
+        ] {
+            if let Err(unknown) = config.add_capabilities(flags) {
+                log::debug!("the kernel does not offer {unknown:?}");
+            }
+        }
+        let _ = config.set_max_background(64);
+        let _ = config.set_time_granularity(Duration::from_nanos(1));
+        Ok(())
+    }
+
+    fn destroy(&mut self) {
+        self.handles.table.write().clear();
+    }
+
+    fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        reply!(reply, "lookup", { self.tree.lookup(&self.node(parent)?, name) },
+            found => reply.entry(&TTL, &file_attr(found.inode, &found), GENERATION));
+    }
+
+    fn forget(&self, _request: &Request, number: INodeNo, count: u64) {
+        let _ = answer("forget", || {
+            self.tree.forget(number.0, count);
+            Ok(())
+        });
+    }
+
+    fn getattr(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        _handle: Option<FileHandle>,
+        reply: ReplyAttr,
+    ) {
+        reply!(reply, "getattr", { self.attr(&self.node(number)?) },
+            attr => reply.attr(&TTL, &attr));
+    }
+
+    fn setattr(
+        &self,
+        request: &Request,
+        number: INodeNo,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
+        atime: Option<TimeOrNow>,
+        mtime: Option<TimeOrNow>,
+        _ctime: Option<SystemTime>,
+        handle: Option<FileHandle>,
+        _crtime: Option<SystemTime>,
+        _chgtime: Option<SystemTime>,
+        _bkuptime: Option<SystemTime>,
+        _flags: Option<BsdFileFlags>,
+        reply: ReplyAttr,
+    ) {
+        reply!(reply, "setattr", {
+            let node = self.node(number)?;
+            let caller = self.caller(request);
+            if let Some(size) = size {
+                self.with_file(&node, handle, &caller, |file| file.set_len(size))?;
+                if request.uid() != 0 {
+                    self.clear_set_id(&node, &self.tree.object(&node)?)?;
+                }
+            }
+            if uid.is_some() || gid.is_some() {
+                let object = self.tree.object(&node)?;
+                self.volume().set_owner(&object, uid, gid)?;
+                self.clear_set_id(&node, &object)?;
+            }
+            if let Some(mode) = mode {
+                self.volume().set_mode(self.tree.object(&node)?, mode)?;
+            }
+            if atime.is_some() || mtime.is_some() {
+                self.set_times(&node, time_change(atime), time_change(mtime))?;
+            }
+            self.attr(&node)
+        }, attr => reply.attr(&TTL, &attr));
+    }
+
+    fn readlink(&self, request: &Request, number: INodeNo, reply: ReplyData) {
+        reply!(reply, "readlink", {
+            let root = self.tree.directory(&self.tree.node(ROOT)?)?;
+            root.envelope().authorise(&self.caller(request))?;
+            self.volume().read_link_of(&self.tree.object(&self.node(number)?)?)
+        }, target => reply.data(&target));
+    }
+
+    fn mknod(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        rdev: u32,
+        reply: ReplyEntry,
+    ) {
+        reply!(reply, "mknod", {
+            let parent = self.node(parent)?;
+            let directory = self.tree.directory(&parent)?;
+            let (caller, owner) = (self.caller(request), Self::owner(request, mode, umask));
+            let kind = rustix::fs::FileType::from_raw_mode(mode);
+            let (stored, attributes) = if Kind::of(mode) == Some(Kind::File) {
+                let (stored, _, attributes) = directory.create_file(&caller, name, owner)?;
+                (stored, attributes)
+            } else {
+                directory.create_node(&caller, name, kind, device_number(rdev), owner)?
+            };
+            self.tree.remember(&parent, stored, &attributes);
+            Ok(attributes)
+        }, made => reply.entry(&TTL, &file_attr(made.inode, &made), GENERATION));
+    }
+
+    fn mkdir(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        reply: ReplyEntry,
+    ) {
+        reply!(reply, "mkdir", {
+            let parent = self.node(parent)?;
+            let owner = Self::owner(request, mode, umask);
+            let (stored, attributes) = self
+                .tree
+                .directory(&parent)?
+                .create_directory(&self.caller(request), name, owner)?;
+            self.tree.remember(&parent, stored, &attributes);
+            Ok(attributes)
+        }, made => reply.entry(&TTL, &file_attr(made.inode, &made), GENERATION));
+    }
+
+    fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        reply!(reply, "unlink", {
+            let parent = self.node(parent)?;
+            self.tree.remove(&parent, name, |directory| directory.unlink(name))
+        }, () => reply.ok());
+    }
+
+    fn rmdir(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        reply!(reply, "rmdir", {
+            let parent = self.node(parent)?;
+            self.tree.remove(&parent, name, |directory| directory.remove_directory(name))
+        }, () => reply.ok());
+    }
+
+    fn symlink(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        target: &Path,
+        reply: ReplyEntry,
+    ) {
+        reply!(reply, "symlink", {
+            let parent = self.node(parent)?;
+            let owner = Self::owner(request, 0o777, 0);
+            let (stored, attributes) = self.tree.directory(&parent)?.create_symlink(
+                &self.caller(request),
+                name,
+                target.as_os_str().as_bytes(),
+                owner,
+            )?;
+            self.tree.remember(&parent, stored, &attributes);
+            Ok(attributes)
+        }, made => reply.entry(&TTL, &file_attr(made.inode, &made), GENERATION));
+    }
+
+    fn rename(
+        &self,
+        _request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        new_parent: INodeNo,
+        new_name: &OsStr,
+        flags: RenameFlags,
+        reply: ReplyEmpty,
+    ) {
+        reply!(reply, "rename", {
+            let flags = rustix::fs::RenameFlags::from_bits_retain(flags.bits());
+            let known = rustix::fs::RenameFlags::NOREPLACE | rustix::fs::RenameFlags::EXCHANGE;
+            if !known.contains(flags) {
+                return Err(VolumeError::Invalid { what: "rename flags" });
+            }
+            let (parent, new_parent) = (self.node(parent)?, self.node(new_parent)?);
+            self.tree.rename(&parent, name, &new_parent, new_name, flags)
+        }, () => reply.ok());
+    }
+
+    fn link(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        new_parent: INodeNo,
+        new_name: &OsStr,
+        reply: ReplyEntry,
+    ) {
+        reply!(reply, "link", {
+            let parent = self.node(new_parent)?;
+            let object = self.tree.object(&self.node(number)?)?;
+            let (stored, attributes) = self.tree.directory(&parent)?.link(&object, new_name)?;
+            self.tree.remember(&parent, stored, &attributes);
+            Ok(attributes)
+        }, made => reply.entry(&TTL, &file_attr(made.inode, &made), GENERATION));
+    }
+
+    fn open(&self, request: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        reply!(reply, "open", {
+            let node = self.node(number)?;
+            if flags.0 & libc::O_ACCMODE == libc::O_ACCMODE {
+                self.tree.envelope(&node)?;
+                return Ok((OpenObject::ControlOnly, FopenFlags::FOPEN_KEEP_CACHE));
+            }
+            let writes = flags.0 & libc::O_ACCMODE != libc::O_RDONLY;
+            if writes && self.volume().is_read_only() {
+                return Err(VolumeError::ReadOnly);
+            }
+            let truncate = flags.0 & libc::O_TRUNC != 0;
+            let handle = self.open_or_start_over(&node, &self.caller(request), truncate)?;
+            if truncate && request.uid() != 0 {
+                self.clear_set_id(&node, &self.tree.object(&node)?)?;
+            }
+            let touches = flags.0 & libc::O_NOATIME == 0;
+            let object = OpenObject::File { handle, touches_atime: AtomicBool::new(touches) };
+            let noflush = if writes { FopenFlags::empty() } else { FopenFlags::FOPEN_NOFLUSH };
+            Ok((object, FopenFlags::FOPEN_KEEP_CACHE | noflush))
+        }, (object, flags) => reply.opened(self.handles.insert(object), flags));
+    }
+
+    fn read(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        size: u32,
+        _flags: OpenFlags,
+        _owner: Option<LockOwner>,
+        reply: ReplyData,
+    ) {
+        reply!(reply, "read", {
+            let object = self.handles.find(handle)?;
+            let file = object.file()?;
+            let plain = file.read(offset, size as usize)?;
+            if let OpenObject::File { touches_atime, .. } = &*object {
+                self.touch_atime(file, touches_atime);
+            }
+            Ok(plain)
+        }, plain => reply.data(plain.as_bytes()));
+    }
+
+    fn write(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        data: &[u8],
+        write_flags: WriteFlags,
+        _flags: OpenFlags,
+        _owner: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        reply!(reply, "write", {
+            let object = self.handles.find(handle)?;
+            if write_flags.contains(WriteFlags::FUSE_WRITE_KILL_SUIDGID) {
+                let node = self.node(number)?;
+                self.clear_set_id(&node, &self.tree.object(&node)?)?;
+            }
+            object.file()?.write(offset, data)
+        }, written => reply.written(written as u32));
+    }
+
+    fn flush(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        _handle: FileHandle,
+        _owner: LockOwner,
+        reply: ReplyEmpty,
+    ) {
+        // Nothing is held back here. The kernel has written its dirty pages before it asks, and
+        // stops asking after this answer.
+        reply.error(Errno::ENOSYS);
+    }
+
+    fn release(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        handle: FileHandle,
+        _flags: OpenFlags,
+        _owner: Option<LockOwner>,
+        _flush: bool,
+        reply: ReplyEmpty,
+    ) {
+        reply!(reply, "release", {
+            self.handles.remove(handle);
+            Ok(())
+        }, () => reply.ok());
+    }
+
+    fn fsync(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        handle: FileHandle,
+        datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        reply!(reply, "fsync", { self.handles.find(handle)?.file()?.sync(datasync) },
+            () => reply.ok());
+    }
+
+    fn opendir(&self, request: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        reply!(reply, "opendir", {
+            let directory = self.tree.directory(&self.node(number)?)?;
+            directory.envelope().authorise(&self.caller(request))?;
+            Ok(OpenObject::Directory(Arc::default()))
+        }, object => reply.opened(self.handles.insert(object), FopenFlags::empty()));
+    }
+
+    fn readdir(
+        &self,
+        request: &Request,
+        number: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectory,
+    ) {
+        reply!(reply, "readdir", {
+            let node = self.node(number)?;
+            let names = self.listing(request, &node, handle, offset)?;
+            let names = names.read();
+            for (at, dots) in [".", ".."].into_iter().enumerate().skip(offset as usize) {
+                if reply.add(number, at as u64 + 1, FileType::Directory, dots) {
+                    return Ok(());
+                }
+            }
+            let skip = offset.saturating_sub(2) as usize;
+            for (at, entry) in names.iter().enumerate().skip(skip) {
+                let kind = file_type(entry.kind.unwrap_or(Kind::File));
+                let name = OsStr::from_bytes(&entry.name);
+                if reply.add(INodeNo(entry.inode), at as u64 + 3, kind, name) {
+                    break;
+                }
+            }
+            Ok(())
+        }, () => reply.ok());
+    }
+
+    fn readdirplus(
+        &self,
+        request: &Request,
+        number: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        mut reply: ReplyDirectoryPlus,
+    ) {
+        reply!(reply, "readdirplus", {
+            let node = self.node(number)?;
+            let directory = self.tree.directory(&node)?;
+            let names = self.listing(request, &node, handle, offset)?;
+            let names = names.read();
+            let own = self.attr(&node)?;
+            for (at, dots) in [".", ".."].into_iter().enumerate().skip(offset as usize) {
+                if reply.add(number, at as u64 + 1, dots, &TTL, &own, GENERATION) {
+                    return Ok(());
+                }
+            }
+            let skip = offset.saturating_sub(2) as usize;
+            for (at, entry) in names.iter().enumerate().skip(skip) {
+                // Gone since it was listed: the kernel would not find it either.
+                let Ok(found) = directory.attributes(&entry.stored) else {
+                    continue;
+                };
+                self.tree.remember(&node, entry.stored.clone(), &found);
+                let attr = file_attr(found.inode, &found);
+                let name = OsStr::from_bytes(&entry.name);
+                let (at, ino) = (at as u64 + 3, INodeNo(found.inode));
+                if reply.add(ino, at, name, &TTL, &attr, GENERATION) {
+                    self.tree.forget(found.inode, 1);
+                    break;
+                }
+            }
+            Ok(())
+        }, () => reply.ok());
+    }
+
+    fn releasedir(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        handle: FileHandle,
+        _flags: OpenFlags,
+        reply: ReplyEmpty,
+    ) {
+        self.handles.remove(handle);
+        reply.ok();
+    }
+
+    fn fsyncdir(
+        &self,
+        _request: &Request,
+        number: INodeNo,
+        _handle: FileHandle,
+        datasync: bool,
+        reply: ReplyEmpty,
+    ) {
+        reply!(reply, "fsyncdir", { self.tree.directory(&self.node(number)?)?.sync(datasync) },
+            () => reply.ok());
+    }
+
+    fn statfs(&self, _request: &Request, _number: INodeNo, reply: ReplyStatfs) {
+        reply!(reply, "statfs", { self.volume().statistics() }, found => reply.statfs(
+            found.f_blocks,
+            found.f_bfree,
+            found.f_bavail,
+            found.f_files,
+            found.f_ffree,
+            found.f_bsize as u32,
+            255,
+            found.f_frsize as u32,
+        ));
+    }
+
+    fn setxattr(
+        &self,
+        request: &Request,
+        number: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+        _position: u32,
+        reply: ReplyEmpty,
+    ) {
+        let flags = XattrFlags::from_bits_truncate(flags.cast_unsigned());
+        reply!(reply, "setxattr", { self.set_xattr(request, number, name, value, flags) },
+            () => reply.ok());
+    }
+
+    fn getxattr(
+        &self,
+        request: &Request,
+        number: INodeNo,
+        name: &OsStr,
+        size: u32,
+        reply: ReplyXattr,
+    ) {
+        send_xattr(
+            reply,
+            size,
+            answer("getxattr", || self.xattr(request, number, name)),
+        );
+    }
+
+    fn listxattr(&self, request: &Request, number: INodeNo, size: u32, reply: ReplyXattr) {
+        send_xattr(
+            reply,
+            size,
+            answer("listxattr", || self.xattr_names(request, number)),
+        );
+    }
+
+    fn removexattr(&self, request: &Request, number: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        reply!(reply, "removexattr", { self.remove_xattr(request, number, name) },
+            () => reply.ok());
+    }
+
+    fn access(&self, _request: &Request, _number: INodeNo, _mask: AccessFlags, reply: ReplyEmpty) {
+        // The kernel judges by the modes (default_permissions is always on) and does not ask.
+        reply.ok();
+    }
+
+    fn create(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        reply!(reply, "create", {
+            let parent = self.node(parent)?;
+            let owner = Self::owner(request, mode, umask);
+            let (stored, handle, attributes) = self
+                .tree
+                .directory(&parent)?
+                .create_file(&self.caller(request), name, owner)?;
+            self.tree.remember(&parent, stored, &attributes);
+            let touches = flags & libc::O_NOATIME == 0;
+            let object = OpenObject::File { handle, touches_atime: AtomicBool::new(touches) };
+            Ok((object, attributes))
+        }, (object, made) => {
+            let handle = self.handles.insert(object);
+            let attr = file_attr(made.inode, &made);
+            reply.created(&TTL, &attr, GENERATION, handle, FopenFlags::FOPEN_KEEP_CACHE);
+        });
+    }
+
+    fn ioctl(
+        &self,
+        request: &Request,
+        number: INodeNo,
+        _handle: FileHandle,
+        _flags: IoctlFlags,
+        command: u32,
+        in_data: &[u8],
+        _out_size: u32,
+        reply: ReplyIoctl,
+    ) {
+        if command != ioctl::REENCRYPT {
+            reply.error(Errno::ENOTTY);
+            return;
+        }
+        reply!(reply, "ioctl", { self.re_encrypt(request, number, in_data) },
+            (errno, bytes) => reply.ioctl(-errno, &bytes));
+    }
+
+    fn fallocate(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        reply!(reply, "fallocate", {
+            let object = self.handles.find(handle)?;
+            self.allocate(object.file()?, offset, length, mode)
+        }, () => reply.ok());
+    }
+
+    fn lseek(
+        &self,
+        _request: &Request,
+        _number: INodeNo,
+        handle: FileHandle,
+        offset: i64,
+        whence: i32,
+        reply: ReplyLseek,
+    ) {
+        reply!(reply, "lseek", {
+            let object = self.handles.find(handle)?;
+            let from = u64::try_from(offset).map_err(|_| VolumeError::Invalid { what: "offset" })?;
+            let found = match whence {
+                libc::SEEK_DATA => object.file()?.seek(from, false)?,
+                libc::SEEK_HOLE => object.file()?.seek(from, true)?,
+                _ => return Err(VolumeError::Invalid { what: "whence" }),
+            };
+            found.ok_or_else(|| posix("seek", rustix::io::Errno::NXIO))
+        }, found => reply.offset(found.cast_signed()));
+    }
+
+    fn copy_file_range(
+        &self,
+        _request: &Request,
+        _number_in: INodeNo,
+        handle_in: FileHandle,
+        offset_in: u64,
+        _number_out: INodeNo,
+        handle_out: FileHandle,
+        offset_out: u64,
+        len: u64,
+        _flags: CopyFileRangeFlags,
+        reply: ReplyWrite,
+    ) {
+        reply!(reply, "copy_file_range", {
+            let (from, to) = (self.handles.find(handle_in)?, self.handles.find(handle_out)?);
+            self.copy(from.file()?, offset_in, to.file()?, offset_out, len)
+        }, written => reply.written(written));
+    }
+}
+
+impl RekeyFs {
+    /// The names of an open directory; listed anew when reading starts over.
+    fn listing(
+        &self,
+        request: &Request,
+        node: &Arc<Node>,
+        handle: FileHandle,
+        offset: u64,
+    ) -> Result<Arc<RwLock<Vec<ListedName>>>, VolumeError> {
+        let object = self.handles.find(handle)?;
+        let OpenObject::Directory(names) = &*object else {
+            return Err(posix("list", rustix::io::Errno::NOTDIR));
+        };
+        if offset == 0 {
+            *names.write() = self.list(node, &self.caller(request))?;
+        }
+        Ok(Arc::clone(names))
+    }
+
+    /// Opens a file; one whose header is lost is made anew if its contents are to go anyway.
+    fn open_or_start_over(
+        &self,
+        node: &Arc<Node>,
+        caller: &Caller,
+        truncate: bool,
+    ) -> Result<Handle, VolumeError> {
+        match self.open_file(node, caller, truncate) {
+            Err(VolumeError::HeaderMalformed { .. } | VolumeError::WrongType { .. })
+                if truncate && node.kind == Kind::File =>
+            {
+                let object = self.tree.object(node)?;
+                self.tree
+                    .with_name(node, |directory, _| directory.start_over(caller, &object))
+            }
+            result => result,
+        }
+    }
+}

@@ -1,0 +1,407 @@
+//! Mounting and unmounting.
+//!
+//! The mount is made here and handed to fuser as an open descriptor: fuser 0.18 passes a name with
+//! a comma on as another option, and its own unmounting may take somebody else's mount away.
+
+use std::ffi::CString;
+use std::io::{IoSliceMut, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use fuser::{Config, Session, SessionACL};
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
+
+use super::filesystem::{MountOptions, RekeyFs};
+use super::tree::Tree;
+use crate::volume::{Volume, VolumeError};
+
+/// What keeps a volume from being mounted or unmounted.
+#[derive(Debug, thiserror::Error)]
+#[allow(
+    missing_docs,
+    reason = "the messages say what each variant and field is"
+)]
+pub enum MountError {
+    #[error("{path}: {source}")]
+    Mountpoint {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("{path}: is not a directory")]
+    NotADirectory { path: PathBuf },
+    #[error("{path}: is in use as a mountpoint")]
+    InUse { path: PathBuf },
+    #[error("{path}: is not mounted")]
+    NotMounted { path: PathBuf },
+    #[error("{path}: is busy")]
+    Busy { path: PathBuf },
+    #[error("/dev/fuse: {source}")]
+    Device { source: std::io::Error },
+    #[error("fusermount3: not found")]
+    NoHelper,
+    #[error("fusermount3: {message}")]
+    Helper { message: String },
+    #[error("mount {path}: {errno}")]
+    System { path: PathBuf, errno: Errno },
+    #[error("FUSE session: {0}")]
+    Session(std::io::Error),
+    #[error("{0}")]
+    Volume(#[from] VolumeError),
+}
+
+/// Flags and options of a mount.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Everybody may use it, not only who mounted.
+    pub allow_other: bool,
+    /// Nothing is written.
+    pub read_only: bool,
+    /// Access times do not change.
+    pub no_atime: bool,
+    /// Set-id bits count.
+    pub suid: bool,
+    /// Devices count.
+    pub dev: bool,
+    /// Nothing is executed.
+    pub no_exec: bool,
+    /// Everything is written at once.
+    pub sync: bool,
+}
+
+/// A mount that answers.
+pub struct Mounted {
+    session: Session<RekeyFs>,
+    volume: Arc<Volume>,
+}
+
+/// Threads that serve requests: a slow key service or disk must not stop the others.
+const THREADS: usize = 4;
+/// Open directories, at most; each takes two descriptors.
+const DIRECTORIES: u64 = 2048;
+
+/// Mounts an open volume.
+///
+/// # Errors
+/// [`MountError`]; nothing is mounted then.
+pub fn mount(
+    volume: Arc<Volume>,
+    mountpoint: &Path,
+    options: &Options,
+) -> Result<Mounted, MountError> {
+    let descriptors = crate::sys::raise_open_files();
+    let most_directories = DIRECTORIES.min(descriptors / 8).max(16) as usize;
+    let uid = rustix::process::getuid().as_raw();
+    let tree = Tree::new(Arc::clone(&volume), most_directories)?;
+    let filesystem = RekeyFs::new(
+        tree,
+        MountOptions {
+            no_atime: options.no_atime || options.read_only,
+            uid,
+        },
+    );
+    // fusermount and the kernel see the source; a comma in it would be another option.
+    let source = format!("rekeyfs:{}", volume.path().display()).replace([',', '\n'], "_");
+    let device = if rustix::process::geteuid().is_root() {
+        mount_directly(mountpoint, &source, options)?
+    } else {
+        mount_by_helper(mountpoint, &source, options)?
+    };
+    let mut config = Config::default();
+    config.n_threads = Some(THREADS);
+    let acl = if options.allow_other {
+        SessionACL::All
+    } else {
+        SessionACL::Owner
+    };
+    let session = Session::from_fd(filesystem, device, acl, config).map_err(|e| {
+        let _ = unmount(mountpoint, true);
+        MountError::Session(e)
+    })?;
+    raise_readahead(mountpoint);
+    Ok(Mounted { session, volume })
+}
+
+impl Mounted {
+    /// Serves until the volume is unmounted, then settles and closes it.
+    ///
+    /// Returns what could not be settled.
+    ///
+    /// # Errors
+    /// The session's and the volume's.
+    pub fn serve(self) -> Result<Vec<VolumeError>, MountError> {
+        let served = self.session.run();
+        let unsettled = self.volume.close()?;
+        match served {
+            Ok(()) => Ok(unsettled),
+            // What an aborted connection answers: the mount is gone.
+            Err(e) if e.raw_os_error() == Some(libc::ENODEV) => Ok(unsettled),
+            Err(e) => Err(MountError::Session(e)),
+        }
+    }
+}
+
+fn c_path(path: &Path) -> Result<CString, MountError> {
+    CString::new(path.as_os_str().as_bytes()).map_err(|_| MountError::System {
+        path: path.to_owned(),
+        errno: Errno::INVAL,
+    })
+}
+
+fn mount_directly(
+    mountpoint: &Path,
+    source: &str,
+    options: &Options,
+) -> Result<OwnedFd, MountError> {
+    let device = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/fuse")
+        .map_err(|source| MountError::Device { source })?;
+    let mut data = format!(
+        "fd={},rootmode=40000,user_id={},group_id={},default_permissions",
+        device.as_raw_fd(),
+        rustix::process::getuid().as_raw(),
+        rustix::process::getgid().as_raw(),
+    );
+    if options.allow_other {
+        data.push_str(",allow_other");
+    }
+    let mut flags = MountFlags::empty();
+    for (set, flag) in [
+        (!options.suid, MountFlags::NOSUID),
+        (!options.dev, MountFlags::NODEV),
+        (options.no_exec, MountFlags::NOEXEC),
+        (options.read_only, MountFlags::RDONLY),
+        (options.no_atime, MountFlags::NOATIME),
+        (options.sync, MountFlags::SYNCHRONOUS),
+    ] {
+        if set {
+            flags |= flag;
+        }
+    }
+    let data = CString::new(data).map_err(|_| MountError::System {
+        path: mountpoint.to_owned(),
+        errno: Errno::INVAL,
+    })?;
+    let (source, target) = (c_path(Path::new(source))?, c_path(mountpoint)?);
+    rustix::mount::mount(
+        &source,
+        &target,
+        c"fuse.rekeyfs",
+        flags,
+        Some(data.as_c_str()),
+    )
+    .map_err(|errno| MountError::System {
+        path: mountpoint.to_owned(),
+        errno,
+    })?;
+    Ok(device.into())
+}
+
+/// Mounts through the set-id helper, which hands the descriptor over a socket.
+fn mount_by_helper(
+    mountpoint: &Path,
+    source: &str,
+    options: &Options,
+) -> Result<OwnedFd, MountError> {
+    let session = |e: std::io::Error| MountError::Session(e);
+    let (ours, theirs) = UnixStream::pair().map_err(session)?;
+    // The helper inherits its end.
+    rustix::io::fcntl_setfd(&theirs, rustix::io::FdFlags::empty())
+        .map_err(|e| session(e.into()))?;
+    let mut list = format!(
+        "fsname={},subtype=rekeyfs,default_permissions",
+        source.replace('\\', "\\\\")
+    );
+    for (set, option) in [
+        (options.allow_other, ",allow_other"),
+        (options.read_only, ",ro"),
+        (options.no_atime, ",noatime"),
+        (options.no_exec, ",noexec"),
+        (options.sync, ",sync"),
+    ] {
+        if set {
+            list.push_str(option);
+        }
+    }
+    let helper = Command::new("fusermount3")
+        .arg("-o")
+        .arg(list)
+        .arg("--")
+        .arg(mountpoint)
+        .env("_FUSE_COMMFD", theirs.as_raw_fd().to_string())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => MountError::NoHelper,
+            _ => session(e),
+        })?;
+    drop(theirs);
+    let device = receive_descriptor(&ours);
+    let mut message = String::new();
+    if let Some(mut stderr) = helper.stderr {
+        let _ = stderr.read_to_string(&mut message);
+    }
+    device.ok_or_else(|| MountError::Helper {
+        message: message
+            .trim()
+            .lines()
+            .last()
+            .unwrap_or("failed")
+            .trim_start_matches("fusermount3: ")
+            .to_owned(),
+    })
+}
+
+fn receive_descriptor(socket: &UnixStream) -> Option<OwnedFd> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    loop {
+        let received = rustix::net::recvmsg(
+            socket.as_fd(),
+            &mut [IoSliceMut::new(&mut byte)],
+            &mut ancillary,
+            RecvFlags::CMSG_CLOEXEC,
+        );
+        match received {
+            Err(Errno::INTR) => {}
+            Err(_) => return None,
+            Ok(_) => break,
+        }
+    }
+    ancillary.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    })
+}
+
+/// Sequential reads in requests of 1 MiB instead of 128 KiB; only root may say so. Nothing is asked
+/// of the mount here: nobody serves it yet.
+fn raise_readahead(mountpoint: &Path) {
+    if let Some(entry) = mounted_at(mountpoint) {
+        let _ = std::fs::write(
+            format!("/sys/class/bdi/{}/read_ahead_kb", entry.device),
+            "1024",
+        );
+    }
+}
+
+/// A line of the mount table.
+pub struct MountEntry {
+    /// Whether it is a rekeyfs mount.
+    pub ours: bool,
+    /// What is mounted.
+    pub source: String,
+    /// The device, as major:minor.
+    pub device: String,
+}
+
+/// What is mounted at a path, the topmost.
+pub fn mounted_at(path: &Path) -> Option<MountEntry> {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let wanted = path.to_str()?;
+    table
+        .lines()
+        .filter_map(|line| {
+            let (left, right) = line.split_once(" - ")?;
+            let target = unescape(left.split(' ').nth(4)?);
+            let mut right = right.split(' ');
+            let (kind, source) = (right.next()?, right.next()?);
+            (target == wanted).then(|| MountEntry {
+                ours: kind == "fuse.rekeyfs",
+                source: unescape(source),
+                device: left.split(' ').nth(2).unwrap_or_default().to_owned(),
+            })
+        })
+        .last()
+}
+
+/// The mount table writes blanks and backslashes as octal numbers.
+fn unescape(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('\\') {
+        out.push_str(before);
+        match after
+            .get(..3)
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok())
+        {
+            Some(byte) => {
+                out.push(byte as char);
+                rest = &after[3..];
+            }
+            None => {
+                out.push('\\');
+                rest = after;
+            }
+        }
+    }
+    out + rest
+}
+
+/// Unmounts: at once, or (`lazy`) as soon as nobody uses it any more.
+///
+/// # Errors
+/// [`MountError::Busy`], [`MountError::NotMounted`], [`MountError::NoHelper`].
+pub fn unmount(mountpoint: &Path, lazy: bool) -> Result<(), MountError> {
+    let path = || mountpoint.to_owned();
+    let flags = if lazy {
+        UnmountFlags::DETACH
+    } else {
+        UnmountFlags::empty()
+    };
+    match rustix::mount::unmount(mountpoint, flags) {
+        Ok(()) => return Ok(()),
+        Err(Errno::PERM) => {}
+        Err(Errno::BUSY) => return Err(MountError::Busy { path: path() }),
+        Err(Errno::INVAL | Errno::NOENT) => return Err(MountError::NotMounted { path: path() }),
+        Err(errno) => {
+            return Err(MountError::System {
+                path: path(),
+                errno,
+            });
+        }
+    }
+    let output = Command::new("fusermount3")
+        .args(if lazy {
+            &["-u", "-z", "--"][..]
+        } else {
+            &["-u", "--"][..]
+        })
+        .arg(mountpoint)
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|_| MountError::NoHelper)?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let message = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    if message.contains("busy") {
+        return Err(MountError::Busy { path: path() });
+    }
+    if message.contains("not found in") || message.contains("Invalid argument") {
+        return Err(MountError::NotMounted { path: path() });
+    }
+    Err(MountError::Helper { message })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_the_mount_table_are_unescaped() {
+        assert_eq!(unescape(r"/mnt/a\040b\134c"), r"/mnt/a b\c");
+        assert_eq!(unescape(r"\04"), r"\04");
+    }
+}

@@ -1,0 +1,82 @@
+//! Bulk rewrap: which objects below a path, and what became of each.
+//!
+//! Must not know terminals: what happens is told to a [`Progress`]. One rewrap an object; speed,
+//! resume and proof for whole trees are a later room of this module.
+
+use std::path::{Path, PathBuf};
+
+/// Hears what becomes of each object.
+pub trait Progress {
+    /// An object has been rewrapped.
+    fn done(&mut self, path: &Path);
+    /// An object could not be rewrapped.
+    fn failed(&mut self, path: &Path, error: &str);
+}
+
+/// How many objects were rewrapped, and how many could not be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Rewrapped.
+    pub done: u64,
+    /// Not rewrapped.
+    pub failed: u64,
+}
+
+/// Rewraps `path` by `rewrap`, and everything below it if `recursive`: a directory before what is
+/// in it, so that what is made meanwhile has the new key already. Symlinks are not followed, and
+/// only files and directories have data keys.
+pub fn rewrap_tree(
+    path: &Path,
+    recursive: bool,
+    progress: &mut dyn Progress,
+    rewrap: &mut dyn FnMut(&Path) -> Result<(), String>,
+) -> Tally {
+    let mut tally = Tally::default();
+    let mut waiting = vec![path.to_owned()];
+    while let Some(path) = waiting.pop() {
+        let kind = match std::fs::symlink_metadata(&path) {
+            Ok(metadata) => metadata.file_type(),
+            Err(e) => {
+                fail(&mut tally, progress, &path, &e.to_string());
+                continue;
+            }
+        };
+        if !kind.is_file() && !kind.is_dir() {
+            continue;
+        }
+        match rewrap(&path) {
+            Ok(()) => {
+                tally.done += 1;
+                progress.done(&path);
+            }
+            Err(e) => fail(&mut tally, progress, &path, &e),
+        }
+        if recursive && kind.is_dir() {
+            match children(&path) {
+                Ok(children) => waiting.extend(children),
+                Err(e) => fail(&mut tally, progress, &path, &e.to_string()),
+            }
+        }
+    }
+    tally
+}
+
+fn fail(tally: &mut Tally, progress: &mut dyn Progress, path: &Path, error: &str) {
+    tally.failed += 1;
+    progress.failed(path, error);
+}
+
+/// The entries of a directory, in reverse order, without what belongs to the volume itself.
+fn children(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+    let mut out = Vec::new();
+    for entry in std::fs::read_dir(path)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.as_encoded_bytes();
+        if !name.starts_with(b"rekeyfs.") || name.starts_with(b"rekeyfs.long.") {
+            out.push(entry.path());
+        }
+    }
+    out.sort_unstable_by(|left, right| right.cmp(left));
+    Ok(out)
+}

@@ -1,0 +1,93 @@
+//! The system calls that no safe wrapper has: the only `unsafe` of this crate.
+
+#![allow(unsafe_code, reason = "each block says why it is sound")]
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// Takes an exclusive open-file-description lock on the whole file; does not wait.
+///
+/// The lock belongs to the open file, not to the process, and ends with its last descriptor.
+///
+/// # Errors
+/// `EAGAIN` or `EACCES` when somebody else holds a lock.
+pub fn lock_exclusive(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: an all-zero flock is a valid value of this plain C struct.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as libc::c_short;
+    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    // SAFETY: fd is open for the length of the call, and lock outlives it.
+    let result = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
+    if result == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Sends one line to the system log under the name `rekeyfs`.
+pub fn syslog(priority: i32, line: &str) {
+    static IDENT: &std::ffi::CStr = c"rekeyfs";
+    static OPEN: std::sync::Once = std::sync::Once::new();
+    OPEN.call_once(|| {
+        // SAFETY: IDENT is static, as openlog keeps the pointer.
+        unsafe { libc::openlog(IDENT.as_ptr(), libc::LOG_PID, libc::LOG_DAEMON) };
+    });
+    let Ok(line) = CString::new(line.replace('\0', "?")) else {
+        return;
+    };
+    // SAFETY: the format takes exactly one string, which is NUL-terminated and outlives the call.
+    unsafe { libc::syslog(priority, c"%s".as_ptr(), line.as_ptr()) };
+}
+
+/// Moves this process and its threads out of the way of a terminal: no core dumps.
+pub fn forbid_core_dumps() {
+    let none = rustix::process::Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
+    // A limit that cannot be lowered leaves things as the administrator set them.
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+}
+
+/// Raises the soft limit of open files to the hard one and returns it.
+pub fn raise_open_files() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let limit = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    limit.unwrap_or(u64::MAX)
+}
+
+/// Calls an ioctl whose argument is a struct of `buffer.len()` bytes, which goes in and comes out.
+///
+/// Returns the errno of a failure beside the struct: it is filled in either way.
+///
+/// # Errors
+/// The errno.
+pub fn ioctl_struct(fd: BorrowedFd<'_>, request: u32, buffer: &mut [u8]) -> io::Result<()> {
+    // The size is part of the request code: the kernel copies exactly that many bytes.
+    let size = (request >> 16 & 0x3fff) as usize;
+    if size != buffer.len() {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: fd is open for the length of the call; buffer is writable and has the size that the
+    // request code says, which is all that a restricted ioctl reads and writes.
+    let result = unsafe {
+        libc::ioctl(
+            fd.as_raw_fd(),
+            libc::c_ulong::from(request),
+            buffer.as_mut_ptr(),
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}

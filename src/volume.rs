@@ -1,0 +1,48 @@
+//! Volumes: backing directories of sealed objects, in the format of `FORMAT.md`.
+//!
+//! Owns the stored format and every read and write of it. Must not know fuser, SQL or HTTP; keys
+//! come through [`crate::kms::service::KeyService`], and whoever rewraps never sees a data key.
+//!
+//! ```text
+//!   Volume ── Directory ── names            a directory: its header and its sealed names
+//!     │           └─ create, remove          order of writes around a name
+//!     ├────── File ── contents ── group ── page      a file: header, groups, chunks
+//!     │         └─ rewrap ── header                  both kinds: two slots
+//!     └────── marker                        the volume file: lock, session, mounted mark
+//!   backing: the system calls, all of them, so that tests can make each one fail
+//! ```
+//!
+//! Lock order: a file's `rewrap` mutex, its `extent`, its groups in ascending order, its table of
+//! groups, its `times`. A lock is never held while the key service is asked, but for `rewrap`.
+
+pub mod attributes;
+pub mod backing;
+pub mod contents;
+pub mod create;
+pub mod directory;
+pub mod error;
+pub mod file;
+pub mod group;
+pub mod header;
+pub mod layout;
+pub mod marker;
+pub mod names;
+pub mod open;
+pub mod page;
+pub mod remove;
+pub mod resize;
+pub mod rewrap;
+pub mod subkeys;
+pub mod xattrs;
+
+pub use attributes::{Attributes, Kind};
+pub use backing::Backing;
+pub use create::Owner;
+pub use directory::Directory;
+pub use error::VolumeError;
+pub use file::{File, Handle};
+pub use open::{InitOptions, OpenOptions, Volume};
+pub use rewrap::{Envelope, RewrapRequest, Rewrapped};
+
+/// A 16-byte random identity: of a volume, or of an object.
+pub type Id = [u8; 16];

@@ -1,0 +1,545 @@
+//! Reading and writing of plain bytes. FORMAT.md, sections 4 and 5.
+//!
+//! A request is split by groups; each part runs under its group's lock. Writers of different
+//! groups run in parallel, readers of one group too.
+
+use std::io::IoSlice;
+use std::sync::atomic::Ordering;
+
+use parking_lot::RwLockWriteGuard;
+
+use super::error::{VolumeError, failed};
+use super::file::File;
+use super::group::{Absent, Group};
+use super::layout::{GROUP_BYTES, GROUP_CHUNKS, MAX_PLAIN, PAGE, chunk_len, chunks, group_of};
+use super::page::{Entry, EntryPage, Page, Record, Seal, SizeRecord, Tail};
+
+/// Sealings that one group's key may do: half of what the cipher allows (FORMAT.md, section 4).
+const MOST_SEALINGS: u64 = 1 << 31;
+
+/// Plain bytes that have been read.
+pub struct Plain {
+    pages: Vec<Page>,
+    skip: usize,
+    len: usize,
+}
+
+impl Plain {
+    /// The bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &bytemuck::cast_slice(&self.pages)[self.skip..self.skip + self.len]
+    }
+}
+
+/// The part of a request that lies in one group.
+struct Part<'a> {
+    group: u64,
+    /// Plain offset of the first byte.
+    offset: u64,
+    data: &'a [u8],
+}
+
+impl Part<'_> {
+    fn end(&self) -> u64 {
+        self.offset + self.data.len() as u64
+    }
+
+    fn first(&self) -> u64 {
+        self.offset / PAGE
+    }
+
+    fn last(&self) -> u64 {
+        (self.end() - 1) / PAGE
+    }
+}
+
+impl File {
+    /// Reads up to `size` bytes at `offset`; fewer only at the end of the file.
+    ///
+    /// # Errors
+    /// [`VolumeError::ChunkUnverified`] and its relatives; never bytes that were not written here.
+    pub fn read(&self, offset: u64, size: usize) -> Result<Plain, VolumeError> {
+        let len = self.len.read();
+        let end = offset.saturating_add(size as u64).min(*len);
+        if offset >= end {
+            return Ok(Plain {
+                pages: Vec::new(),
+                skip: 0,
+                len: 0,
+            });
+        }
+        let (first, last) = (offset / PAGE, (end - 1) / PAGE);
+        let mut pages = vec![Page::ZERO; (last - first + 1) as usize];
+        let mut index = first;
+        while index <= last {
+            let group = group_of(index);
+            let count = (last + 1).min((group + 1) * GROUP_CHUNKS) - index;
+            let at = (index - first) as usize;
+            let part = &mut pages[at..at + count as usize];
+            self.with_group(group, *len, |state| self.read_pages(state, index, part))?;
+            index += count;
+        }
+        Ok(Plain {
+            pages,
+            skip: (offset % PAGE) as usize,
+            len: (end - offset) as usize,
+        })
+    }
+
+    /// Runs `f` with group `index` locked for reading, after loading it if need be.
+    pub(super) fn with_group<T>(
+        &self,
+        index: u64,
+        len: u64,
+        f: impl FnOnce(&Group) -> Result<T, VolumeError>,
+    ) -> Result<T, VolumeError> {
+        let shared = self.groups.get(index);
+        let mut guard = shared.read();
+        if guard.is_none() {
+            drop(guard);
+            let mut slot = shared.write();
+            self.load(&mut slot, index, len)?;
+            guard = RwLockWriteGuard::downgrade(slot);
+        }
+        match guard.as_ref() {
+            Some(group) => f(group),
+            None => Err(VolumeError::GroupUnverified { group: index }),
+        }
+    }
+
+    /// Reads and opens the chunks from `first` on, all of one group.
+    fn read_pages(&self, group: &Group, first: u64, out: &mut [Page]) -> Result<(), VolumeError> {
+        let slot = |at: usize| ((first + at as u64) % GROUP_CHUNKS) as usize;
+        if (0..out.len()).all(|at| group.page.entry(slot(at)) == Entry::Hole) {
+            return Ok(());
+        }
+        self.volume()
+            .backing
+            .read(
+                self.envelope.reader(),
+                &mut [std::io::IoSliceMut::new(bytemuck::cast_slice_mut(out))],
+                self.layout().data_page(first),
+            )
+            .map_err(failed("read data"))?;
+        for (at, page) in out.iter_mut().enumerate() {
+            let index = first + at as u64;
+            match group.page.entry(slot(at)) {
+                // What a punched page still holds is nobody's.
+                Entry::Hole => page.0.fill(0),
+                Entry::Data { current, .. } => {
+                    if !self.open_page(&group.key, index, &current, page) {
+                        return Err(VolumeError::ChunkUnverified { index });
+                    }
+                }
+                Entry::Lost | Entry::Malformed => {
+                    return Err(VolumeError::ChunkUnverified { index });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes `data` at `offset` and returns how many bytes are in the file now: all of them, or
+    /// those before a fault.
+    ///
+    /// # Errors
+    /// The fault, when nothing was written. Every byte that could be read before still can be.
+    pub fn write(&self, offset: u64, data: &[u8]) -> Result<usize, VolumeError> {
+        if data.is_empty() {
+            return Ok(0);
+        }
+        let end = offset
+            .checked_add(data.len() as u64)
+            .filter(|end| *end <= MAX_PLAIN)
+            .ok_or(VolumeError::FileTooLarge { limit: MAX_PLAIN })?;
+        self.envelope.changing(|| {
+            let len = self.len.read();
+            if end <= *len {
+                return self.write_parts(&mut len.clone(), offset, data);
+            }
+            drop(len);
+            let mut len = self.len.write();
+            if offset > *len {
+                self.grow(&mut len, offset)?;
+            }
+            let result = self.write_parts(&mut len, offset, data);
+            self.envelope.publish_len(Some(*len));
+            result
+        })
+    }
+
+    pub(super) fn write_parts(
+        &self,
+        len: &mut u64,
+        offset: u64,
+        data: &[u8],
+    ) -> Result<usize, VolumeError> {
+        let mut done = 0;
+        while done < data.len() {
+            let at = offset + done as u64;
+            let group = group_of(at / PAGE);
+            let room = ((group + 1) * GROUP_BYTES - at) as usize;
+            let part = Part {
+                group,
+                offset: at,
+                data: &data[done..data.len().min(done + room)],
+            };
+            match self.write_part(*len, &part) {
+                Ok(written) => {
+                    done += written;
+                    *len = (*len).max(at + written as u64);
+                    if written < part.data.len() {
+                        break;
+                    }
+                }
+                Err(e) if done == 0 => return Err(e),
+                Err(_) => break,
+            }
+        }
+        Ok(done)
+    }
+
+    /// Marks the record dirty before the first change after a clean one. Group 0's own writes do
+    /// it themselves, with their entry page.
+    pub(super) fn mark_dirty(&self, len: u64, target: u64) -> Result<(), VolumeError> {
+        if self.dirty.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let shared = self.groups.get(0);
+        let mut slot = shared.write();
+        let group = self.load(&mut slot, 0, len)?;
+        let mut page = group.page.clone();
+        self.intend(&mut page, 0, len, target);
+        self.replace_page(&mut slot, 0, page)
+    }
+
+    /// Puts the dirty record into group 0's page if the one on disk is clean.
+    pub(super) fn intend(&self, page: &mut EntryPage, group: u64, len: u64, target: u64) {
+        if group == 0 && !self.dirty.load(Ordering::Acquire) {
+            page.record = Some(SizeRecord {
+                record: Record::Dirty {
+                    floor: len.min(target),
+                    target,
+                },
+                last_group: self.last_group(),
+                session: self.volume().session,
+                lowest_epoch: self.epoch,
+            });
+        }
+    }
+
+    /// Writes `page` as the entry page of a group and takes it over.
+    ///
+    /// A failure leaves the group unloaded: what is on disk then is read and judged again.
+    pub(super) fn replace_page(
+        &self,
+        slot: &mut Option<Group>,
+        index: u64,
+        page: EntryPage,
+    ) -> Result<(), VolumeError> {
+        let group = slot
+            .as_mut()
+            .ok_or(VolumeError::GroupUnverified { group: index })?;
+        group.page = page;
+        match self.store_page(group, index) {
+            Ok(()) => {
+                self.note_record(&group.page, index);
+                Ok(())
+            }
+            Err(e) => {
+                self.distrust(slot, index);
+                Err(e)
+            }
+        }
+    }
+
+    /// Remembers what group 0's page now says on disk.
+    fn note_record(&self, page: &EntryPage, index: u64) {
+        if index == 0
+            && let Some(SizeRecord {
+                record: Record::Dirty { floor, .. },
+                ..
+            }) = page.record
+        {
+            self.floor.store(floor, Ordering::Release);
+            self.dirty.store(true, Ordering::Release);
+        }
+    }
+
+    /// Forgets a group whose page on disk may be old or new, as after a crash.
+    fn distrust(&self, slot: &mut Option<Group>, index: u64) {
+        self.volume().distrust(self.key.object(), index);
+        *slot = None;
+    }
+
+    /// The plain pages of a part: the old bytes around it, and its own.
+    fn compose(&self, group: &Group, len: u64, part: &Part<'_>) -> Result<Vec<Page>, VolumeError> {
+        let (first, last) = (part.first(), part.last());
+        let mut pages = vec![Page::ZERO; (last - first + 1) as usize];
+        for index in [first, last] {
+            let start = index * PAGE;
+            let low = part.offset.max(start) - start;
+            let high = part.end().min(start + PAGE) - start;
+            let valid = chunk_len(index, len);
+            // A chunk whose readable bytes are all replaced is neither read nor verified.
+            if low > 0 || high < valid as u64 {
+                let at = (index - first) as usize;
+                self.read_pages(group, index, &mut pages[at..=at])?;
+                pages[at].0[valid..].fill(0);
+            }
+            if first == last {
+                break;
+            }
+        }
+        let skip = (part.offset % PAGE) as usize;
+        bytemuck::cast_slice_mut::<Page, u8>(&mut pages)[skip..skip + part.data.len()]
+            .copy_from_slice(part.data);
+        Ok(pages)
+    }
+
+    /// Where the tail is, if it is in `group` of a file of `len` bytes.
+    pub(super) fn tail_in(group: u64, len: u64) -> Option<Tail> {
+        let last = chunks(len).checked_sub(1)?;
+        (len % PAGE != 0 && group_of(last) == group).then_some(Tail {
+            chunk: (last % GROUP_CHUNKS) as u32,
+            len: (len % PAGE) as u32,
+        })
+    }
+
+    /// Writes the part of a request that lies in one group.
+    fn write_part(&self, len: u64, part: &Part<'_>) -> Result<usize, VolumeError> {
+        let new_len = len.max(part.end());
+        if part.group > 0 {
+            self.mark_dirty(len, new_len)?;
+        }
+        let shared = self.groups.get(part.group);
+        let mut slot = shared.write();
+        let group = self.load(&mut slot, part.group, len)?;
+        let mut pages = self.compose(group, len, part)?;
+        if group.page.sealings + pages.len() as u64 > MOST_SEALINGS {
+            return Err(VolumeError::NoncesUsedUp { group: part.group });
+        }
+        let _creation = (!group.present).then(|| self.new_group.lock());
+        let around = if group.present {
+            None
+        } else {
+            let around = self.absent(part.group)?;
+            group.page.previous_group = around.previous;
+            Some(around)
+        };
+        let seals = self.seal_pages(&group.key, part.first(), &mut pages);
+        let plan = self.plan(group, len, new_len, part, &seals);
+        let written = self.carry_out(&mut slot, len, part, &plan, &pages)?;
+        if let Some(around) = around {
+            self.link_new_group(part.group, &around, new_len)?;
+        }
+        Ok(written)
+    }
+
+    /// What a part does to its entry page.
+    fn plan(&self, group: &Group, len: u64, new_len: u64, part: &Part<'_>, seals: &[Seal]) -> Plan {
+        let mut before = group.page.clone();
+        // Every change before this one is complete: its previous pairs have done their work.
+        for entry in &mut before.entries {
+            if let Entry::Data { previous, .. } = entry {
+                *previous = None;
+            }
+        }
+        before.sealings += seals.len() as u64;
+        self.intend(&mut before, part.group, len, new_len);
+        let mut with_data = before.clone();
+        with_data.tail = Self::tail_in(part.group, new_len);
+        let mut with_holes = with_data.clone();
+        let (mut fills_holes, mut has_others) = (false, false);
+        for (seal, index) in seals.iter().zip(part.first()..) {
+            let at = (index % GROUP_CHUNKS) as usize;
+            let fresh = Entry::Data {
+                current: *seal,
+                previous: None,
+            };
+            match before.entry(at) {
+                Entry::Hole if index < chunks(len) => {
+                    fills_holes = true;
+                    with_data.set(at, fresh);
+                    continue;
+                }
+                Entry::Data { current, .. } => {
+                    let changed = Entry::Data {
+                        current: *seal,
+                        previous: Some(current),
+                    };
+                    with_data.set(at, changed);
+                    with_holes.set(at, changed);
+                }
+                Entry::Hole | Entry::Lost | Entry::Malformed => {
+                    with_data.set(at, fresh);
+                    with_holes.set(at, fresh);
+                }
+            }
+            has_others = true;
+        }
+        Plan {
+            before,
+            first: (has_others || !fills_holes).then_some(with_holes),
+            last: fills_holes.then_some(with_data),
+        }
+    }
+
+    /// Writes pages and data in the order of FORMAT.md, section 5. Returns the plain bytes of the
+    /// part that are in the file now.
+    fn carry_out(
+        &self,
+        slot: &mut Option<Group>,
+        len: u64,
+        part: &Part<'_>,
+        plan: &Plan,
+        pages: &[Page],
+    ) -> Result<usize, VolumeError> {
+        let fd = self.envelope.writer()?;
+        let backing = &self.volume().backing;
+        let layout = self.layout();
+        let data: &[u8] = bytemuck::cast_slice(pages);
+        let data_at = layout.data_page(part.first());
+        // Entry page and data touch: one call does both, in this order.
+        let together = part.first() % GROUP_CHUNKS == 0 && plan.first.is_some();
+        let result = if let (true, Some(first)) = (together, &plan.first) {
+            let group = slot
+                .as_mut()
+                .ok_or(VolumeError::GroupUnverified { group: part.group })?;
+            group.page = first.clone();
+            group.page.session = self.volume().session;
+            let entry_page = group
+                .page
+                .encode(&self.trailer_key, self.key.object(), part.group);
+            let result = backing.write(
+                fd,
+                &mut [IoSlice::new(&entry_page.0), IoSlice::new(data)],
+                layout.entry_page(part.group),
+            );
+            let data_result = match result {
+                Err((done, errno)) if done < PAGE as usize => {
+                    self.distrust(slot, part.group);
+                    return Err(failed("write an entry page")(errno));
+                }
+                Err((done, errno)) => Err((done - PAGE as usize, errno)),
+                Ok(()) => Ok(()),
+            };
+            // The entry page is there, whatever became of the data.
+            group.present = true;
+            group.differs = false;
+            self.note_record(&group.page, part.group);
+            data_result
+        } else {
+            if let Some(first) = &plan.first {
+                self.replace_page(slot, part.group, first.clone())?;
+            }
+            backing.write(fd, &mut [IoSlice::new(data)], data_at)
+        };
+        if let Err((done, errno)) = result {
+            return self.fall_back(slot, len, part, plan, done / PAGE as usize, errno);
+        }
+        if let Some(last) = &plan.last {
+            self.replace_page(slot, part.group, last.clone())?;
+        }
+        self.fit_size(slot, part, len)?;
+        Ok(part.data.len())
+    }
+
+    /// Gives the stored file the size that says the new length, after pages were appended.
+    fn fit_size(
+        &self,
+        slot: &mut Option<Group>,
+        part: &Part<'_>,
+        len: u64,
+    ) -> Result<(), VolumeError> {
+        let end = part.end();
+        if end <= len {
+            return Ok(());
+        }
+        // The data pages have brought the file to the end of the last one. The old rest, a hole
+        // behind the old last page, is still there when that page is the last one now.
+        let same_last = chunks(end) == chunks(len);
+        if end % PAGE == 0 && !(same_last && len % PAGE != 0) {
+            return Ok(());
+        }
+        self.volume()
+            .backing
+            .truncate(self.envelope.writer()?, self.layout().stored_len(end))
+            .map_err(|errno| {
+                self.distrust(slot, part.group);
+                failed("set the size")(errno)
+            })
+    }
+
+    /// After a failed data write: keeps the pages that were written, puts the rest back.
+    fn fall_back(
+        &self,
+        slot: &mut Option<Group>,
+        len: u64,
+        part: &Part<'_>,
+        plan: &Plan,
+        pages_done: usize,
+        errno: rustix::io::Errno,
+    ) -> Result<usize, VolumeError> {
+        let covered = (part.first() + pages_done as u64) * PAGE;
+        let end = part.end().min(covered).max(part.offset);
+        let new_len = len.max(end);
+        let aimed = plan
+            .last
+            .as_ref()
+            .or(plan.first.as_ref())
+            .unwrap_or(&plan.before);
+        let mut page = plan.before.clone();
+        for index in part.first()..part.first() + pages_done as u64 {
+            let at = (index % GROUP_CHUNKS) as usize;
+            page.set(at, aimed.entries[at]);
+        }
+        page.tail = Self::tail_in(part.group, new_len);
+        let present = slot.as_ref().is_some_and(|group| group.present);
+        if present || pages_done > 0 {
+            self.replace_page(slot, part.group, page)?;
+        }
+        // A torn last page beyond the end must not count as contents.
+        if part.end() > len {
+            let size = self.layout().stored_len(new_len);
+            let cut = self
+                .volume()
+                .backing
+                .truncate(self.envelope.writer()?, size);
+            if let Err(errno) = cut {
+                self.distrust(slot, part.group);
+                return Err(failed("put the size back")(errno));
+            }
+        }
+        if end > part.offset {
+            return Ok((end - part.offset) as usize);
+        }
+        Err(failed("write data")(errno))
+    }
+
+    /// After a group between others came to be: its successor's link, and what is remembered.
+    fn link_new_group(&self, group: u64, around: &Absent, len: u64) -> Result<(), VolumeError> {
+        self.raise_last_group(group);
+        self.gaps
+            .lock()
+            .retain(|(previous, next)| !(*previous < group && group < *next));
+        let Some(next) = around.next else {
+            return Ok(());
+        };
+        let shared = self.groups.get(next);
+        let mut slot = shared.write();
+        let mut page = self.load(&mut slot, next, len)?.page.clone();
+        page.previous_group = Some(group);
+        self.replace_page(&mut slot, next, page)
+    }
+}
+
+/// The entry pages of one part of a write.
+struct Plan {
+    /// As it is, with the sealings counted.
+    before: EntryPage,
+    /// Written before the data: overwritten and fresh chunks.
+    first: Option<EntryPage>,
+    /// Written after the data: holes that are holes no more.
+    last: Option<EntryPage>,
+}

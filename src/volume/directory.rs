@@ -1,0 +1,412 @@
+//! Directories: their key, the names in them, and finding what a name means.
+//!
+//! A [`Directory`] is opened with the volume's own caller: names are looked up with the key that
+//! the mount holds, and POSIX permissions govern them. Listing and creating ask the key service
+//! for the caller who does it.
+
+use std::ffi::{CStr, CString, OsStr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{Dir, FileType, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::attributes::{Attributes, Kind, TimeChange, timestamps};
+use super::error::{VolumeError, failed};
+use super::header::ObjectType;
+use super::names::{self, DIRECTORY_HEADER, Found, StoredName};
+use super::open::Volume;
+use super::rewrap::Envelope;
+use super::subkeys::ObjectKey;
+use crate::kms::service::Caller;
+use crate::primitives::SivKey;
+
+/// An open directory.
+pub struct Directory {
+    volume: Arc<Volume>,
+    fd: OwnedFd,
+    envelope: Arc<Envelope>,
+    key: ObjectKey,
+    names: SivKey,
+    foreign_logged: AtomicBool,
+}
+
+/// A name as the backing directory lists it.
+pub(super) struct StoredEntry {
+    pub name: CString,
+    pub kind: FileType,
+    pub inode: u64,
+}
+
+/// A listed name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedName {
+    /// The plain name.
+    pub name: Vec<u8>,
+    /// The stored name.
+    pub stored: CString,
+    /// The stored inode.
+    pub inode: u64,
+    /// The kind, if the backing filesystem tells it with the name.
+    pub kind: Option<Kind>,
+}
+
+/// Lists a backing directory, without `.` and `..`.
+pub(super) fn stored_names(fd: BorrowedFd<'_>) -> Result<Vec<StoredEntry>, Errno> {
+    let mut out = Vec::new();
+    // A descriptor of its own: its offset is nobody else's.
+    for entry in Dir::read_from(fd)? {
+        let entry = entry?;
+        if entry.file_name() == c"." || entry.file_name() == c".." {
+            continue;
+        }
+        out.push(StoredEntry {
+            name: entry.file_name().to_owned(),
+            kind: entry.file_type(),
+            inode: entry.ino(),
+        });
+    }
+    Ok(out)
+}
+
+impl Directory {
+    /// Opens the directory with a stored name.
+    ///
+    /// # Errors
+    /// The key service's, for the volume's own caller; [`VolumeError::HeaderMalformed`],
+    /// [`VolumeError::CommitmentMismatch`].
+    pub fn open(&self, stored: &CStr) -> Result<Arc<Self>, VolumeError> {
+        let object = self.object(stored)?;
+        Self::open_object(&self.volume, &object)
+    }
+
+    /// Opens a directory that is open with O_PATH.
+    ///
+    /// # Errors
+    /// As [`Directory::open`].
+    pub fn open_object(volume: &Arc<Volume>, object: &OwnedFd) -> Result<Arc<Self>, VolumeError> {
+        let bits = Mode::RUSR | Mode::XUSR;
+        let fd = volume
+            .with_owner_access(object.as_fd(), bits, || {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+                volume
+                    .backing
+                    .open_at(object.as_fd(), c".", flags, Mode::empty())
+            })
+            .map_err(failed("open a directory"))?;
+        Self::open_fd(volume, fd)
+    }
+
+    pub(super) fn open_fd(volume: &Arc<Volume>, fd: OwnedFd) -> Result<Arc<Self>, VolumeError> {
+        let envelope = Self::open_envelope(volume, fd.as_fd())?;
+        let header = envelope.header();
+        let data_key = volume
+            .keys
+            .decrypt(volume.own_caller(), &header.current().wrapped)?;
+        let key = ObjectKey::new(header.object, data_key);
+        header.verify_commitment(&key)?;
+        Ok(Arc::new(Self {
+            volume: Arc::clone(volume),
+            names: key.names(),
+            fd,
+            envelope,
+            key,
+            foreign_logged: AtomicBool::new(false),
+        }))
+    }
+
+    /// The envelope of a directory; no key is needed.
+    pub(super) fn open_envelope(
+        volume: &Arc<Volume>,
+        fd: BorrowedFd<'_>,
+    ) -> Result<Arc<Envelope>, VolumeError> {
+        let open = |access| {
+            volume.with_owner_access(fd, Mode::RUSR | Mode::XUSR, || {
+                let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+                volume
+                    .backing
+                    .open_at(fd, DIRECTORY_HEADER, flags, Mode::empty())
+            })
+        };
+        let access = if volume.read_only {
+            OFlags::RDONLY
+        } else {
+            OFlags::RDWR
+        };
+        let header = match open(access) {
+            Err(Errno::ACCESS | Errno::ROFS | Errno::PERM) => open(OFlags::RDONLY),
+            result => result,
+        }
+        .map_err(failed("open rekeyfs.dir"))?;
+        let stat = volume
+            .backing
+            .stat(header.as_fd())
+            .map_err(failed("stat"))?;
+        Envelope::of(volume, header, &stat, ObjectType::Directory)
+    }
+
+    /// The volume.
+    pub fn volume(&self) -> &Arc<Volume> {
+        &self.volume
+    }
+
+    /// The directory's header where it is stored.
+    pub fn envelope(&self) -> &Arc<Envelope> {
+        &self.envelope
+    }
+
+    /// The stored directory.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    pub(super) fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+
+    /// Seals a plain name.
+    ///
+    /// # Errors
+    /// [`VolumeError::NameTooLong`], [`VolumeError::Invalid`].
+    pub fn seal(&self, name: &OsStr) -> Result<StoredName, VolumeError> {
+        names::seal_name(&self.names, name)
+    }
+
+    /// Finds what `name` means: its stored name and its attributes.
+    ///
+    /// # Errors
+    /// `ENOENT` from the backing filesystem, [`VolumeError::NameTooLong`].
+    pub fn lookup(&self, name: &OsStr) -> Result<(CString, Attributes), VolumeError> {
+        let stored = self.seal(name)?.name;
+        let attributes = self.attributes(&stored)?;
+        Ok((stored, attributes))
+    }
+
+    /// The attributes of the object with a stored name.
+    ///
+    /// # Errors
+    /// The backing filesystem's.
+    pub fn attributes(&self, stored: &CStr) -> Result<Attributes, VolumeError> {
+        self.volume.attributes_at(self.fd(), stored)
+    }
+
+    /// Opens the object with a stored name with O_PATH: for what needs no contents.
+    ///
+    /// # Errors
+    /// The backing filesystem's.
+    pub fn object(&self, stored: &CStr) -> Result<OwnedFd, VolumeError> {
+        self.volume
+            .backing
+            .open_at(
+                self.fd(),
+                stored,
+                OFlags::PATH | OFlags::NOFOLLOW,
+                Mode::empty(),
+            )
+            .map_err(failed("open"))
+    }
+
+    /// Sets the times of the object with a stored name, which nobody has open.
+    ///
+    /// # Errors
+    /// The backing filesystem's.
+    pub fn set_times(
+        &self,
+        stored: &CStr,
+        accessed: TimeChange,
+        modified: TimeChange,
+    ) -> Result<(), VolumeError> {
+        self.volume.check_writable()?;
+        self.volume
+            .backing
+            .set_times(self.fd(), stored, &timestamps(accessed, modified))
+            .map_err(failed("set times"))
+    }
+
+    /// Lists the plain names, without `.` and `..`, for `caller`.
+    ///
+    /// # Errors
+    /// The key service's; the backing filesystem's.
+    pub fn list(&self, caller: &Caller) -> Result<Vec<ListedName>, VolumeError> {
+        self.envelope.authorise(caller)?;
+        let entries = stored_names(self.fd()).map_err(failed("list"))?;
+        let mut out = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let opened = match names::classify(entry.name.as_bytes()) {
+                Found::Sealed(sealed) => names::open_name(&self.names, &sealed),
+                Found::Long(companion) => self.open_long(&entry.name, &companion),
+                Found::Internal | Found::Temporary => continue,
+                Found::Foreign => Err(VolumeError::NameUnverified),
+            };
+            match opened {
+                Ok(name) => out.push(ListedName {
+                    name,
+                    stored: entry.name,
+                    inode: entry.inode,
+                    kind: Kind::of(entry.kind.as_raw_mode()),
+                }),
+                Err(_) => self.log_foreign(&entry.name),
+            }
+        }
+        Ok(out)
+    }
+
+    fn open_long(&self, stored: &CStr, companion: &CStr) -> Result<Vec<u8>, VolumeError> {
+        let sealed = self.read_small(self.fd(), companion, 16 + names::NAME_MAX)?;
+        let name = names::open_name(&self.names, &sealed)?;
+        // The name must be the one that the stored name was made of.
+        use std::os::unix::ffi::OsStrExt;
+        if self.seal(OsStr::from_bytes(&name))?.name.as_c_str() != stored {
+            return Err(VolumeError::NameUnverified);
+        }
+        Ok(name)
+    }
+
+    /// Reads a small file of ours; what is longer than `most` is not ours.
+    pub(super) fn read_small(
+        &self,
+        dir: BorrowedFd<'_>,
+        name: &CStr,
+        most: usize,
+    ) -> Result<Vec<u8>, VolumeError> {
+        let backing = &self.volume.backing;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let fd = backing
+            .open_at(dir, name, flags, Mode::empty())
+            .map_err(failed("open"))?;
+        let mut bytes = vec![0; most + 1];
+        let read = backing
+            .read(fd.as_fd(), &mut [std::io::IoSliceMut::new(&mut bytes)], 0)
+            .map_err(failed("read"))?;
+        bytes.truncate(read);
+        if read > most {
+            return Err(VolumeError::NameUnverified);
+        }
+        Ok(bytes)
+    }
+
+    fn log_foreign(&self, stored: &CStr) {
+        if !self.foreign_logged.swap(true, Ordering::Relaxed) {
+            log::warn!(
+                "a backing directory holds names that are not the volume's, such as {stored:?}: hidden"
+            );
+        }
+    }
+
+    /// Reads and opens a symlink's target, for `caller`.
+    ///
+    /// # Errors
+    /// The key service's (of the volume's root directory, whose key seals targets),
+    /// [`VolumeError::NameUnverified`].
+    pub fn read_link(&self, stored: &CStr) -> Result<Vec<u8>, VolumeError> {
+        let target = self
+            .volume
+            .backing
+            .read_link_at(self.fd(), stored)
+            .map_err(failed("readlink"))?;
+        self.volume.open_target(&target)
+    }
+}
+
+impl Volume {
+    /// Opens a stored symlink target.
+    pub(super) fn open_target(self: &Arc<Self>, target: &[u8]) -> Result<Vec<u8>, VolumeError> {
+        let sealed = match names::target_file(target) {
+            None => names::decode_target(target)?,
+            Some(file) => {
+                let targets = self.targets()?;
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+                let fd = self
+                    .backing
+                    .open_at(targets.as_fd(), &file, flags, Mode::empty())
+                    .map_err(failed("open"))?;
+                let mut bytes = vec![0; names::TARGET_MAX + 33];
+                let read = self
+                    .backing
+                    .read(fd.as_fd(), &mut [std::io::IoSliceMut::new(&mut bytes)], 0)
+                    .map_err(failed("read"))?;
+                bytes.truncate(read);
+                bytes
+            }
+        };
+        names::open_target(&self.symlinks, &sealed)
+    }
+
+    /// The directory of long targets.
+    pub(super) fn targets(&self) -> Result<OwnedFd, VolumeError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        self.backing
+            .open_at(self.root_fd(), names::TARGETS, flags, Mode::empty())
+            .map_err(failed("open rekeyfs.targets"))
+    }
+
+    /// Reads the target of a symlink that is open with O_PATH.
+    ///
+    /// # Errors
+    /// As [`Directory::read_link`].
+    pub fn read_link_of(self: &Arc<Self>, object: &OwnedFd) -> Result<Vec<u8>, VolumeError> {
+        let target = self
+            .backing
+            .read_link_at(object.as_fd(), c"")
+            .map_err(failed("readlink"))?;
+        self.open_target(&target)
+    }
+
+    /// The envelope of a regular file or directory that is open with O_PATH; no key is needed.
+    ///
+    /// # Errors
+    /// [`VolumeError::NoDataKey`] for other kinds, [`VolumeError::HeaderMalformed`].
+    pub fn envelope_of(self: &Arc<Self>, object: &OwnedFd) -> Result<Arc<Envelope>, VolumeError> {
+        let stat = self.backing.stat(object.as_fd()).map_err(failed("stat"))?;
+        match Kind::of(stat.st_mode) {
+            Some(Kind::Directory) => Directory::open_envelope(self, object.as_fd()),
+            Some(Kind::File) => {
+                if let Some(known) = self.known_envelope(stat.st_ino) {
+                    return Ok(known);
+                }
+                Envelope::of(self, self.reopen(object)?, &stat, ObjectType::File)
+            }
+            _ => Err(VolumeError::NoDataKey),
+        }
+    }
+
+    /// The envelope of an inode, if somebody uses it.
+    pub fn known_envelope(&self, inode: u64) -> Option<Arc<Envelope>> {
+        self.envelopes
+            .lock()
+            .get(&inode)
+            .and_then(std::sync::Weak::upgrade)
+    }
+
+    /// Opens the contents of a regular file that is open with O_PATH.
+    pub(super) fn reopen(&self, object: &OwnedFd) -> Result<OwnedFd, VolumeError> {
+        let path = CString::new(super::backing::proc_path(object))
+            .map_err(|_| VolumeError::Invalid { what: "a path" })?;
+        let open = |access, bits| {
+            self.with_owner_access(object.as_fd(), bits, || {
+                let open = |flags| {
+                    let flags = flags | OFlags::NONBLOCK;
+                    self.backing
+                        .open_at(rustix::fs::CWD, &path, flags, Mode::empty())
+                };
+                // Internal reads leave the access time alone, where that is allowed.
+                match open(access | OFlags::NOATIME) {
+                    Err(Errno::PERM) => open(access),
+                    result => result,
+                }
+            })
+        };
+        let result = if self.read_only {
+            open(OFlags::RDONLY, Mode::empty())
+        } else {
+            match open(OFlags::RDWR, Mode::empty()) {
+                Err(Errno::ACCESS | Errno::ROFS | Errno::PERM | Errno::TXTBSY) => {
+                    open(OFlags::RDONLY, Mode::RUSR)
+                }
+                result => result,
+            }
+        };
+        result.map_err(failed("open"))
+    }
+}

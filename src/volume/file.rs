@@ -1,0 +1,470 @@
+//! Open files: the data key's subkeys, the length, and what all handles of a file share.
+//!
+//! A [`File`] is made at the first open and ends with the last [`Handle`], which settles it
+//! (FORMAT.md, section 5). How contents are read and written is in `contents`, how lengths change
+//! in `resize`, how a crash is judged here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+
+use super::error::{VolumeError, failed};
+use super::group::Groups;
+use super::header::Header;
+use super::layout::{GROUP_CHUNKS, Layout, PAGE, chunks, group_of};
+use super::open::Volume;
+use super::page::{Entry, EntryPage, Page, Record, SizeRecord};
+use super::rewrap::Envelope;
+use super::subkeys::ObjectKey;
+use crate::kms::service::Caller;
+use crate::primitives::MacKey;
+
+/// What an envelope keeps for the open file.
+#[derive(Default)]
+pub(super) struct Opened {
+    file: Option<Arc<File>>,
+    handles: usize,
+}
+
+impl Opened {
+    pub(super) fn file(&self) -> Option<&File> {
+        self.file.as_deref()
+    }
+}
+
+/// An open file, shared by its handles.
+pub struct File {
+    pub(super) envelope: Arc<Envelope>,
+    pub(super) key: ObjectKey,
+    pub(super) trailer_key: MacKey,
+    pub(super) epoch: u32,
+    /// The plain length. For reading: the length stays; for writing: it may change.
+    pub(super) len: RwLock<u64>,
+    /// Whether the record on disk says dirty; set under group 0's lock.
+    pub(super) dirty: AtomicBool,
+    /// The floor of the dirty record on disk.
+    pub(super) floor: AtomicU64,
+    last_group: AtomicU64,
+    pub(super) groups: Groups,
+    /// One absent group at a time becomes present: links stay exact.
+    pub(super) new_group: Mutex<()>,
+    /// Verified pairs of present groups with nothing between them.
+    pub(super) gaps: Mutex<Vec<(u64, u64)>>,
+}
+
+/// One opening of a file; the last one to go settles it.
+pub struct Handle(Arc<File>);
+
+impl std::ops::Deref for Handle {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let mut opened = self.0.envelope.opened.lock();
+        opened.handles -= 1;
+        if opened.handles > 0 {
+            return;
+        }
+        // Under the lock: the next open must not read the record before it is settled.
+        if let Err(e) = self.0.settle() {
+            log::warn!("a file could not be settled and stays open to recovery: {e}");
+        }
+        opened.file = None;
+        self.0.envelope.publish_len(None);
+    }
+}
+
+impl File {
+    /// Opens the file of `envelope` for `caller`, or joins those who have it open.
+    ///
+    /// With `truncate` the contents are dropped, whatever state they are in.
+    ///
+    /// # Errors
+    /// The key service's; [`VolumeError::CommitmentMismatch`]; [`VolumeError::LengthMismatch`] and
+    /// [`VolumeError::GroupUnverified`] when the contents are not what was written.
+    pub fn open(
+        envelope: &Arc<Envelope>,
+        caller: &Caller,
+        truncate: bool,
+    ) -> Result<Handle, VolumeError> {
+        let mut opened = envelope.opened.lock();
+        let handle = match &opened.file {
+            Some(file) => {
+                envelope.authorise(caller)?;
+                let file = Arc::clone(file);
+                opened.handles += 1;
+                Handle(file)
+            }
+            None => {
+                let file = Arc::new(Self::load_file(envelope, caller, truncate)?);
+                opened.file = Some(Arc::clone(&file));
+                opened.handles = 1;
+                Handle(file)
+            }
+        };
+        drop(opened);
+        if truncate {
+            handle.set_len(0)?;
+        }
+        Ok(handle)
+    }
+
+    /// The file of an object that has just been made, with its first handle.
+    pub(super) fn created(
+        envelope: &Arc<Envelope>,
+        key: ObjectKey,
+        page: &EntryPage,
+    ) -> Result<Handle, VolumeError> {
+        let mut opened = envelope.opened.lock();
+        let file = Self::new(envelope, key, &envelope.header());
+        file.dirty.store(true, Ordering::Relaxed);
+        let group = file.make_group(Some(page.clone()), 0, 0)?;
+        envelope.publish_len(Some(0));
+        *file.groups.get(0).write() = Some(group);
+        let file = Arc::new(file);
+        opened.file = Some(Arc::clone(&file));
+        opened.handles = 1;
+        Ok(Handle(file))
+    }
+
+    fn new(envelope: &Arc<Envelope>, key: ObjectKey, header: &Header) -> Self {
+        Self {
+            envelope: Arc::clone(envelope),
+            trailer_key: key.trailer(),
+            key,
+            epoch: header.current().number,
+            len: RwLock::new(0),
+            dirty: AtomicBool::new(false),
+            floor: AtomicU64::new(0),
+            last_group: AtomicU64::new(0),
+            groups: Groups::default(),
+            new_group: Mutex::new(()),
+            gaps: Mutex::new(Vec::new()),
+        }
+    }
+
+    fn load_file(
+        envelope: &Arc<Envelope>,
+        caller: &Caller,
+        truncate: bool,
+    ) -> Result<Self, VolumeError> {
+        let volume = envelope.volume();
+        let header = envelope.header();
+        let data_key = volume.keys.decrypt(caller, &header.current().wrapped)?;
+        let key = ObjectKey::new(header.object, data_key);
+        header.verify_commitment(&key)?;
+        let file = Self::new(envelope, key, &header);
+        if truncate {
+            file.start_over()?;
+            return Ok(file);
+        }
+        let mut page = Page::ZERO;
+        volume
+            .backing
+            .read(
+                envelope.reader(),
+                &mut [std::io::IoSliceMut::new(&mut page.0)],
+                file.layout().entry_page(0),
+            )
+            .map_err(failed("read an entry page"))?;
+        let page = file
+            .parse_entry_page(&page, 0)?
+            .ok_or(VolumeError::GroupMissing { group: 0 })?;
+        file.judge(page)?;
+        Ok(file)
+    }
+
+    /// The volume.
+    pub fn volume(&self) -> &Arc<Volume> {
+        self.envelope.volume()
+    }
+
+    /// The object's header where it is stored.
+    pub fn envelope(&self) -> &Arc<Envelope> {
+        &self.envelope
+    }
+
+    /// The object's key.
+    pub(super) fn key(&self) -> &ObjectKey {
+        &self.key
+    }
+
+    pub(super) fn layout(&self) -> Layout {
+        self.volume().layout
+    }
+
+    /// The last present group.
+    pub(super) fn last_group(&self) -> u64 {
+        self.last_group.load(Ordering::Acquire)
+    }
+
+    pub(super) fn raise_last_group(&self, group: u64) {
+        self.last_group.fetch_max(group, Ordering::AcqRel);
+    }
+
+    pub(super) fn set_last_group(&self, group: u64) {
+        self.last_group.store(group, Ordering::Release);
+    }
+
+    /// The plain length.
+    pub fn len(&self) -> u64 {
+        *self.len.read()
+    }
+
+    /// Whether the file is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What stat shows of the file.
+    ///
+    /// # Errors
+    /// The backing filesystem's.
+    pub fn attributes(&self) -> Result<super::Attributes, VolumeError> {
+        self.volume().attributes_of(self.envelope.reader())
+    }
+
+    fn stored_size(&self) -> Result<u64, VolumeError> {
+        let stat = self
+            .volume()
+            .backing
+            .stat(self.envelope.reader())
+            .map_err(failed("stat"))?;
+        Ok(stat.st_size.unsigned_abs())
+    }
+
+    /// Judges the stored size by the record: FORMAT.md, section 6.
+    fn judge(&self, page: EntryPage) -> Result<(), VolumeError> {
+        let stored = self.stored_size()?;
+        let found = self.layout().plain_len(stored);
+        let record = page
+            .record
+            .ok_or(VolumeError::GroupUnverified { group: 0 })?;
+        let volume = self.volume();
+        let crashed = volume.crashed(record.session);
+        self.set_last_group(record.last_group);
+        let mismatch = |recorded| VolumeError::LengthMismatch {
+            recorded,
+            stored: found,
+        };
+        let len = match record.record {
+            Record::Clean { len } if !crashed => {
+                if found != len || stored != self.layout().stored_len(len) {
+                    return Err(mismatch(len));
+                }
+                len
+            }
+            Record::Clean { len } if found >= len => len,
+            Record::Clean { .. } => self.recover_len(found, 0)?,
+            Record::Dirty { floor, .. } => {
+                if found < floor {
+                    return Err(mismatch(floor));
+                }
+                self.floor.store(floor, Ordering::Relaxed);
+                self.dirty.store(true, Ordering::Relaxed);
+                self.recover_len(found, floor)?
+            }
+        };
+        *self.len.write() = len;
+        self.envelope.publish_len(Some(len));
+        self.groups.forget_from(0);
+        let group = self.make_group(Some(page), 0, len)?;
+        *self.groups.get(0).write() = Some(group);
+        if stored != self.layout().stored_len(len) && !volume.read_only {
+            self.envelope.preserving_times(|| {
+                volume
+                    .backing
+                    .truncate(self.envelope.writer()?, self.layout().stored_len(len))
+                    .map_err(failed("cut a crash tail"))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The length after a crash: what does not verify at the end is cut, not below `floor`.
+    fn recover_len(&self, found: u64, floor: u64) -> Result<u64, VolumeError> {
+        let mut len = found;
+        // Groups that were added since the record was set are found by what is stored.
+        if let Some(last) = chunks(found).checked_sub(1) {
+            let mut group = group_of(last);
+            while group > self.last_group() {
+                if self.is_present(group) {
+                    self.set_last_group(group);
+                    break;
+                }
+                // A hole that reaches down to the recorded last group has no present one in it.
+                match self.first_data_after(self.last_group())? {
+                    Some(first) if first <= group => group -= 1,
+                    _ => break,
+                }
+            }
+        }
+        while len > floor {
+            let last = chunks(len) - 1;
+            let shared = self.groups.get(group_of(last));
+            let mut slot = shared.write();
+            let Ok(group) = self.load(&mut slot, group_of(last), len) else {
+                drop(slot);
+                self.groups.forget(group_of(last));
+                len = (group_of(last) * GROUP_CHUNKS * PAGE).max(floor);
+                continue;
+            };
+            let chunk = (last % GROUP_CHUNKS) as usize;
+            let verified = match group.page.entry(chunk) {
+                Entry::Hole => true,
+                Entry::Data { current, .. } => self.open_page(
+                    &group.key,
+                    last,
+                    &current,
+                    &mut self.read_stored(last, 1)?[0],
+                ),
+                Entry::Lost | Entry::Malformed => false,
+            };
+            if verified {
+                if let Some(tail) = group.page.tail
+                    && tail.chunk as usize == chunk
+                    && len % PAGE == 0
+                    && (1..PAGE).contains(&u64::from(tail.len))
+                {
+                    len = (last * PAGE + u64::from(tail.len)).max(floor);
+                }
+                break;
+            }
+            len = (last * PAGE).max(floor);
+        }
+        Ok(len)
+    }
+
+    fn is_present(&self, group: u64) -> bool {
+        let mut page = Page::ZERO;
+        let read = self.volume().backing.read(
+            self.envelope.reader(),
+            &mut [std::io::IoSliceMut::new(&mut page.0)],
+            self.layout().entry_page(group),
+        );
+        read.is_ok() && matches!(self.parse_entry_page(&page, group), Ok(Some(_)))
+    }
+
+    fn first_data_after(&self, group: u64) -> Result<Option<u64>, VolumeError> {
+        let offset = self.layout().entry_page(group + 1);
+        let found = self
+            .volume()
+            .backing
+            .seek(self.envelope.reader(), rustix::fs::SeekFrom::Data(offset));
+        match found {
+            Ok(at) => Ok(Some(self.layout().group_at(at))),
+            Err(rustix::io::Errno::NXIO) => Ok(None),
+            Err(errno) => Err(failed("seek")(errno)),
+        }
+    }
+
+    /// Makes the contents those of a new, empty file: for O_TRUNC of a damaged one.
+    fn start_over(&self) -> Result<(), VolumeError> {
+        self.envelope.publish_len(Some(0));
+        let fd = self.envelope.writer()?;
+        let layout = self.layout();
+        let page = self.first_page();
+        self.envelope.changing(|| {
+            let backing = &self.volume().backing;
+            backing
+                .truncate(fd, layout.body())
+                .map_err(failed("truncate"))?;
+            let bytes = page.encode(&self.trailer_key, self.key.object(), 0);
+            backing
+                .write(
+                    fd,
+                    &mut [std::io::IoSlice::new(&bytes.0)],
+                    layout.entry_page(0),
+                )
+                .map_err(|(_, errno)| failed("write an entry page")(errno))
+        })?;
+        self.dirty.store(true, Ordering::Relaxed);
+        let group = self.make_group(Some(page), 0, 0)?;
+        *self.groups.get(0).write() = Some(group);
+        Ok(())
+    }
+
+    fn first_page(&self) -> EntryPage {
+        first_page(self.epoch, self.volume().session)
+    }
+
+    /// Says on disk that the file is exactly as long as it is, if it does not say so.
+    ///
+    /// # Errors
+    /// The backing filesystem's; the file then stays open to recovery.
+    pub fn settle(&self) -> Result<(), VolumeError> {
+        let len = self.len.read();
+        if !self.dirty.load(Ordering::Acquire) || self.volume().read_only {
+            return Ok(());
+        }
+        let shared = self.groups.get(0);
+        let mut slot = shared.write();
+        self.envelope.preserving_times(|| {
+            // A failed write may have left a size that no recovery has put right yet.
+            let expected = self.layout().stored_len(*len);
+            if self.stored_size()? != expected {
+                self.volume()
+                    .backing
+                    .truncate(self.envelope.writer()?, expected)
+                    .map_err(failed("set the size"))?;
+            }
+            let group = self.load(&mut slot, 0, *len)?;
+            group.page.record = Some(SizeRecord {
+                record: Record::Clean { len: *len },
+                last_group: self.last_group(),
+                session: self.volume().session,
+                lowest_epoch: self.epoch,
+            });
+            let stored = self.store_page(group, 0);
+            if stored.is_err() {
+                // Memory must not say clean while the disk says dirty.
+                *slot = None;
+            }
+            stored
+        })?;
+        self.dirty.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Sets times as an application asks.
+    ///
+    /// # Errors
+    /// The backing filesystem's.
+    pub fn set_times(
+        &self,
+        accessed: super::attributes::TimeChange,
+        modified: super::attributes::TimeChange,
+    ) -> Result<(), VolumeError> {
+        let times = super::attributes::timestamps(accessed, modified);
+        self.envelope.set_times(&times)
+    }
+
+    /// Makes everything written so far durable.
+    ///
+    /// # Errors
+    /// The backing filesystem's.
+    pub fn sync(&self, data_only: bool) -> Result<(), VolumeError> {
+        self.envelope.sync(data_only)
+    }
+}
+
+/// The entry page of an empty file: dirty, since it is being written.
+pub(super) fn first_page(epoch: u32, session: u64) -> EntryPage {
+    let mut page = EntryPage::new(epoch, session, None);
+    page.record = Some(SizeRecord {
+        record: Record::Dirty {
+            floor: 0,
+            target: 0,
+        },
+        last_group: 0,
+        session,
+        lowest_epoch: epoch,
+    });
+    page
+}

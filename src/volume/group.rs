@@ -1,0 +1,321 @@
+//! Groups in memory: an entry page, the key of its chunks, and whether the page on disk agrees.
+//!
+//! A group is loaded under its own lock and stays until the file has too many of them. What is in
+//! memory is on disk as well, but for what loading itself repaired ([`Group::differs`]).
+
+use std::collections::HashMap;
+use std::io::{IoSlice, IoSliceMut};
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+use rustix::fs::SeekFrom;
+use rustix::io::Errno;
+
+use super::error::{VolumeError, failed};
+use super::file::File;
+use super::layout::{GROUP_CHUNKS, chunks};
+use super::page::{Entry, EntryPage, Page, Seal};
+use crate::primitives::{ContentKey, NONCE, random_fill};
+
+/// Groups that one file keeps in memory (5 KiB each) before unused ones go.
+const KEPT: usize = 256;
+
+/// A group in memory.
+pub(super) struct Group {
+    /// Its entry page.
+    pub page: EntryPage,
+    /// Seals its chunks.
+    pub key: ContentKey,
+    /// Whether its entry page exists.
+    pub present: bool,
+    /// Whether the page on disk still has entries beyond the end, or pending ones that have been
+    /// settled here: it is written before the file grows over them.
+    pub differs: bool,
+}
+
+/// A group's place in the table; `None` until it is loaded.
+pub(super) type Shared = Arc<RwLock<Option<Group>>>;
+
+/// The groups of one file.
+#[derive(Default)]
+pub(super) struct Groups(Mutex<HashMap<u64, Shared>>);
+
+impl Groups {
+    /// The place of group `index`.
+    pub fn get(&self, index: u64) -> Shared {
+        let mut table = self.0.lock();
+        if table.len() >= KEPT {
+            // Whoever works on a group holds another reference to it.
+            table.retain(|_, shared| Arc::strong_count(shared) > 1);
+        }
+        Arc::clone(table.entry(index).or_default())
+    }
+
+    /// Forgets every group from `first` on; nobody uses them (the extent is held for writing).
+    pub fn forget_from(&self, first: u64) {
+        self.0.lock().retain(|index, _| *index < first);
+    }
+
+    /// Forgets one group: it is read again, and judged as after a crash.
+    pub fn forget(&self, index: u64) {
+        self.0.lock().remove(&index);
+    }
+}
+
+/// Where an absent group lies: between two present ones.
+pub(super) struct Absent {
+    /// The last present group before it.
+    pub previous: Option<u64>,
+    /// The first present group after it.
+    pub next: Option<u64>,
+}
+
+impl File {
+    /// Loads group `index` into `slot` if it is not there yet.
+    pub(super) fn load<'a>(
+        &self,
+        slot: &'a mut Option<Group>,
+        index: u64,
+        len: u64,
+    ) -> Result<&'a mut Group, VolumeError> {
+        if slot.is_none() {
+            *slot = Some(self.read_group(index, len)?);
+        }
+        slot.as_mut()
+            .ok_or(VolumeError::GroupUnverified { group: index })
+    }
+
+    fn read_entry_page(&self, index: u64) -> Result<Option<EntryPage>, VolumeError> {
+        let mut page = Page::ZERO;
+        self.volume()
+            .backing
+            .read(
+                self.envelope.reader(),
+                &mut [IoSliceMut::new(&mut page.0)],
+                self.layout().entry_page(index),
+            )
+            .map_err(failed("read an entry page"))?;
+        self.parse_entry_page(&page, index)
+    }
+
+    pub(super) fn parse_entry_page(
+        &self,
+        page: &Page,
+        index: u64,
+    ) -> Result<Option<EntryPage>, VolumeError> {
+        EntryPage::parse(page, &self.trailer_key, self.key.object(), index)
+            .map_err(|_| VolumeError::GroupUnverified { group: index })
+    }
+
+    fn read_group(&self, index: u64, len: u64) -> Result<Group, VolumeError> {
+        let page = self.read_entry_page(index)?;
+        self.make_group(page, index, len)
+    }
+
+    /// Takes a verified page, or none, as group `index` of a file of `len` bytes.
+    pub(super) fn make_group(
+        &self,
+        page: Option<EntryPage>,
+        index: u64,
+        len: u64,
+    ) -> Result<Group, VolumeError> {
+        let key = self.key.group(index);
+        let Some(page) = page else {
+            let absent = self.absent(index)?;
+            let page = EntryPage::new(self.epoch, self.volume().session, absent.previous);
+            return Ok(Group {
+                page,
+                key,
+                present: false,
+                differs: false,
+            });
+        };
+        let mut group = Group {
+            page,
+            key,
+            present: true,
+            differs: false,
+        };
+        self.clear_beyond(&mut group, index, len);
+        if self
+            .volume()
+            .is_crashed(&group.page, self.key.object(), index)
+        {
+            self.settle_pending(&mut group, index)?;
+        }
+        Ok(group)
+    }
+
+    /// Entries beyond the end are what a crash between ftruncate and the entry page left.
+    pub(super) fn clear_beyond(&self, group: &mut Group, index: u64, len: u64) {
+        let inside = chunks(len)
+            .saturating_sub(index * GROUP_CHUNKS)
+            .min(GROUP_CHUNKS) as usize;
+        for chunk in inside..GROUP_CHUNKS as usize {
+            if group.page.entries[chunk] != Entry::Hole || !group.page.is_hole(chunk) {
+                group.page.set(chunk, Entry::Hole);
+                group.differs = true;
+            }
+        }
+    }
+
+    /// Decides for every pending entry which of its two pairs the stored page belongs to.
+    fn settle_pending(&self, group: &mut Group, index: u64) -> Result<(), VolumeError> {
+        for chunk in 0..GROUP_CHUNKS as usize {
+            let Entry::Data {
+                current,
+                previous: Some(previous),
+            } = group.page.entries[chunk]
+            else {
+                continue;
+            };
+            let at = index * GROUP_CHUNKS + chunk as u64;
+            let stored = self.read_stored(at, 1)?;
+            let opens = |seal: &Seal| self.open_page(&group.key, at, seal, &mut stored[0].clone());
+            // If neither opens the chunk stays as it is and reads as EBADMSG.
+            let current = if !opens(&current) && opens(&previous) {
+                previous
+            } else {
+                current
+            };
+            group.page.set(
+                chunk,
+                Entry::Data {
+                    current,
+                    previous: None,
+                },
+            );
+            group.differs = true;
+        }
+        Ok(())
+    }
+
+    /// Reads stored data pages; those beyond the end of the stored file are zeros.
+    pub(super) fn read_stored(&self, first: u64, count: usize) -> Result<Vec<Page>, VolumeError> {
+        let mut pages = vec![Page::ZERO; count];
+        self.volume()
+            .backing
+            .read(
+                self.envelope.reader(),
+                &mut [IoSliceMut::new(bytemuck::cast_slice_mut(&mut pages))],
+                self.layout().data_page(first),
+            )
+            .map_err(failed("read data"))?;
+        Ok(pages)
+    }
+
+    fn aad(&self, index: u64, epoch: u32) -> [u8; 28] {
+        let mut aad = [0; 28];
+        aad[..16].copy_from_slice(self.key.object());
+        aad[16..24].copy_from_slice(&index.to_le_bytes());
+        aad[24..].copy_from_slice(&epoch.to_le_bytes());
+        aad
+    }
+
+    /// Opens a stored page in place; tells whether it verified.
+    pub(super) fn open_page(
+        &self,
+        key: &ContentKey,
+        index: u64,
+        seal: &Seal,
+        page: &mut Page,
+    ) -> bool {
+        seal.epoch_parity == (self.epoch & 1 == 1)
+            && key
+                .open(
+                    seal.nonce,
+                    seal.tag,
+                    &self.aad(index, self.epoch),
+                    &mut page.0,
+                )
+                .is_ok()
+    }
+
+    /// Seals plain pages in place, the first of which is chunk `first`.
+    pub(super) fn seal_pages(&self, key: &ContentKey, first: u64, pages: &mut [Page]) -> Vec<Seal> {
+        let mut nonces = vec![0; NONCE * pages.len()];
+        random_fill(&mut nonces);
+        let nonces = nonces.chunks_exact(NONCE);
+        pages
+            .iter_mut()
+            .zip(nonces)
+            .zip(first..)
+            .map(|((page, random), index)| {
+                let mut nonce = [0; NONCE];
+                nonce.copy_from_slice(random);
+                let tag = key.seal(nonce, &self.aad(index, self.epoch), &mut page.0);
+                Seal {
+                    nonce,
+                    tag,
+                    epoch_parity: self.epoch & 1 == 1,
+                }
+            })
+            .collect()
+    }
+
+    /// Finds what is around an absent group, and whether it may be absent.
+    pub(super) fn absent(&self, index: u64) -> Result<Absent, VolumeError> {
+        if let Some((previous, next)) = self.gaps.lock().iter().find_map(|(previous, next)| {
+            (*previous < index && index < *next).then_some((*previous, *next))
+        }) {
+            return Ok(Absent {
+                previous: Some(previous),
+                next: Some(next),
+            });
+        }
+        let last = self.last_group();
+        if index > last {
+            return Ok(Absent {
+                previous: Some(last),
+                next: None,
+            });
+        }
+        let mut candidate = index + 1;
+        while candidate <= last {
+            // The next present group begins with the next stored data.
+            let offset = self.layout().entry_page(candidate);
+            let found = self
+                .volume()
+                .backing
+                .seek(self.envelope.reader(), SeekFrom::Data(offset));
+            candidate = match found {
+                Ok(at) => self.layout().group_at(at).max(candidate),
+                Err(Errno::NXIO) => break,
+                Err(errno) => return Err(failed("seek")(errno)),
+            };
+            if let Some(next) = self.read_entry_page(candidate)? {
+                // Its link is what makes the absence legal.
+                let previous = next.previous_group.unwrap_or(0);
+                if next.previous_group.is_none_or(|previous| previous >= index) {
+                    break;
+                }
+                self.gaps.lock().push((previous, candidate));
+                return Ok(Absent {
+                    previous: Some(previous),
+                    next: Some(candidate),
+                });
+            }
+            candidate += 1;
+        }
+        Err(VolumeError::GroupMissing { group: index })
+    }
+
+    /// Writes the entry page of a group.
+    pub(super) fn store_page(&self, group: &mut Group, index: u64) -> Result<(), VolumeError> {
+        group.page.session = self.volume().session;
+        let bytes = group
+            .page
+            .encode(&self.trailer_key, self.key.object(), index);
+        self.volume()
+            .backing
+            .write(
+                self.envelope.writer()?,
+                &mut [IoSlice::new(&bytes.0)],
+                self.layout().entry_page(index),
+            )
+            .map_err(|(_, errno)| failed("write an entry page")(errno))?;
+        group.present = true;
+        group.differs = false;
+        Ok(())
+    }
+}

@@ -1,0 +1,456 @@
+//! Volumes as a whole: making, opening and closing one.
+
+use std::collections::{HashMap, HashSet};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::Id;
+use super::backing::Backing;
+use super::directory::Directory;
+use super::error::{VolumeError, failed};
+use super::header::{Epoch, Header, ObjectType};
+use super::layout::Layout;
+use super::marker::{CrashedSessions, Marker, MarkerFile};
+use super::names::{DIRECTORY_HEADER, TARGETS, VOLUME_FILE};
+use super::page::EntryPage;
+use super::rewrap::Envelope;
+use super::subkeys::{ObjectKey, VolumeKey};
+use crate::kms::service::{
+    Caller, EncryptionAlgorithm, EncryptionContext, KeyArn, KeyService, WrappedKey,
+};
+use crate::primitives::{SivKey, random, random_secret};
+
+/// How a volume is made.
+#[derive(Debug, Clone)]
+pub struct InitOptions {
+    /// A key identifier.
+    pub key_id: String,
+    /// The algorithm that wraps the root directory's data key.
+    pub algorithm: EncryptionAlgorithm,
+    /// Its context; `None`: the volume id under the name `rekeyfs:volume`, or nothing for an
+    /// asymmetric algorithm, which takes none.
+    pub context: Option<EncryptionContext>,
+    /// Slot class: slots of 4 KiB << class.
+    pub slot_class: u8,
+}
+
+/// How a volume is opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OpenOptions {
+    /// Nothing is written, not even a mark.
+    pub read_only: bool,
+    /// Offline work on headers: no mounted mark, no new session.
+    pub offline: bool,
+}
+
+/// An open volume.
+pub struct Volume {
+    pub(super) backing: Arc<dyn Backing>,
+    pub(super) keys: Arc<dyn KeyService>,
+    pub(super) layout: Layout,
+    pub(super) read_only: bool,
+    /// The session of this opening.
+    pub(super) session: u64,
+    /// Envelopes in use, by stored inode number.
+    pub(super) envelopes: Mutex<HashMap<u64, Weak<Envelope>>>,
+    pub(super) symlinks: SivKey,
+    path: PathBuf,
+    id: Id,
+    root: OwnedFd,
+    device: u64,
+    own: Caller,
+    crashed: CrashedSessions,
+    /// Groups whose entry page a failed write has left in doubt.
+    doubtful: Mutex<HashSet<(Id, u64)>>,
+    mark: Option<Mutex<(MarkerFile, Marker)>>,
+    key: VolumeKey,
+    euid: u32,
+}
+
+/// Seconds since 1970.
+pub(super) fn unix_now() -> i64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs().cast_signed())
+}
+
+/// A new object's header and key.
+pub(super) fn new_header(
+    object_type: ObjectType,
+    layout: Layout,
+    data_key: crate::secret::Secret<32>,
+    wrapped: WrappedKey,
+) -> (Header, ObjectKey) {
+    let object = random::<16>();
+    let key = ObjectKey::new(object, data_key);
+    let now = unix_now();
+    let mut header = Header {
+        object_type,
+        layout,
+        object,
+        generation: 1,
+        created: now,
+        epochs: vec![Epoch {
+            number: 1,
+            commitment: [0; 32],
+            wrapped,
+            wrapped_at: now,
+        }],
+    };
+    header.epochs[0].commitment = header.commitment(&key, 1);
+    (header, key)
+}
+
+fn open_root(backing: &dyn Backing, path: &Path) -> Result<OwnedFd, VolumeError> {
+    use std::os::unix::ffi::OsStrExt;
+    let fault = |errno| VolumeError::Path {
+        path: path.to_owned(),
+        errno,
+    };
+    let name =
+        std::ffi::CString::new(path.as_os_str().as_bytes()).map_err(|_| fault(Errno::INVAL))?;
+    backing
+        .open_at(
+            rustix::fs::CWD,
+            &name,
+            OFlags::RDONLY | OFlags::DIRECTORY,
+            Mode::empty(),
+        )
+        .map_err(fault)
+}
+
+/// What a finished `init` tells.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// The volume id.
+    pub id: Id,
+    /// The ARN of the key that wraps the root directory's data key.
+    pub key_arn: String,
+}
+
+impl Volume {
+    /// Makes a volume in the empty or new directory `path`.
+    ///
+    /// # Errors
+    /// [`VolumeError::NotAnEmptyDirectory`], [`VolumeError::VolumeExists`], the key service's,
+    /// [`VolumeError::HeaderTooLarge`]. Nothing is left behind then but an empty directory.
+    pub fn init(
+        backing: &dyn Backing,
+        keys: &dyn KeyService,
+        caller: &Caller,
+        path: &Path,
+        options: &InitOptions,
+    ) -> Result<Made, VolumeError> {
+        use std::os::unix::fs::DirBuilderExt;
+        let layout =
+            Layout::new(options.slot_class).ok_or(VolumeError::Invalid { what: "slot class" })?;
+        match std::fs::DirBuilder::new().mode(0o700).create(path) {
+            Ok(()) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => {
+                let errno = Errno::from_io_error(&e).unwrap_or(Errno::IO);
+                return Err(VolumeError::Path {
+                    path: path.to_owned(),
+                    errno,
+                });
+            }
+        }
+        let root = open_root(backing, path)?;
+        if backing.stat_at(root.as_fd(), VOLUME_FILE).is_ok() {
+            return Err(VolumeError::VolumeExists {
+                path: path.to_owned(),
+            });
+        }
+        let entries = super::directory::stored_names(root.as_fd()).map_err(failed("list"))?;
+        if entries
+            .iter()
+            .any(|entry| entry.name.as_bytes() != b"lost+found")
+        {
+            return Err(VolumeError::NotAnEmptyDirectory {
+                path: path.to_owned(),
+            });
+        }
+        let id = random::<16>();
+        let context = options.context.clone().unwrap_or_else(|| {
+            if options.algorithm.is_symmetric() {
+                EncryptionContext::from([("rekeyfs:volume", crate::codec::hex(&id).as_str())])
+            } else {
+                EncryptionContext::default()
+            }
+        });
+        let (data_key, wrapped) =
+            keys.new_data_key(caller, &options.key_id, options.algorithm, &context)?;
+        let key_arn = wrapped.key_arn.clone();
+        let (header, root_key) = new_header(ObjectType::Directory, layout, data_key, wrapped);
+        let slot = header.encode()?;
+        let volume_key = VolumeKey::new(random_secret());
+        let mut marker = Marker::new(layout, id, 1, &root_key, &volume_key);
+        let written = (|| {
+            let fd = backing.open_at(
+                root.as_fd(),
+                DIRECTORY_HEADER,
+                OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW,
+                Mode::RUSR | Mode::WUSR,
+            )?;
+            backing.write_durable(fd.as_fd(), &slot, 0)?;
+            backing.make_dir_at(root.as_fd(), TARGETS, Mode::RWXU)?;
+            // Last: what has a volume file is a volume.
+            MarkerFile::create(backing, &root, &mut marker, &volume_key)?;
+            backing.sync(root.as_fd(), false)
+        })();
+        if let Err(errno) = written {
+            let _ = backing.unlink_at(root.as_fd(), VOLUME_FILE, false);
+            let _ = backing.unlink_at(root.as_fd(), TARGETS, true);
+            let _ = backing.unlink_at(root.as_fd(), DIRECTORY_HEADER, false);
+            return Err(VolumeError::Path {
+                path: path.to_owned(),
+                errno,
+            });
+        }
+        Ok(Made { id, key_arn })
+    }
+
+    /// Opens the volume at `path`, locks it, and marks it as mounted.
+    ///
+    /// # Errors
+    /// [`VolumeError::NotAVolume`], [`VolumeError::VolumeBusy`], [`VolumeError::VolumeDamaged`],
+    /// [`VolumeError::UnknownVersion`], [`VolumeError::UnknownFeature`], the key service's.
+    pub fn open(
+        backing: Arc<dyn Backing>,
+        keys: Arc<dyn KeyService>,
+        path: &Path,
+        options: OpenOptions,
+    ) -> Result<Arc<Self>, VolumeError> {
+        let root = open_root(&*backing, path)?;
+        let (file, mut marker) = MarkerFile::open(&*backing, &root, path, options.read_only)?;
+        let header = read_root_header(&*backing, &root, marker.layout)?;
+        let wrapped = &header.current().wrapped;
+        let own = own_caller(wrapped);
+        let data_key = keys.decrypt(&own, wrapped)?;
+        let root_key = ObjectKey::new(header.object, data_key);
+        header.verify_commitment(&root_key)?;
+        let key = marker.open_key(&root_key, path)?;
+        if marker.mounted && !options.offline {
+            marker.crashed.add(marker.session);
+        }
+        let mut session = marker.session;
+        if !options.read_only && !options.offline {
+            if marker.mounted {
+                // What the crash left in caches becomes durable before anything builds on it.
+                backing
+                    .sync_filesystem(root.as_fd())
+                    .map_err(failed("sync the filesystem"))?;
+            }
+            marker.session += 1;
+            marker.mounted = true;
+            session = marker.session;
+            file.store(&*backing, &mut marker, &key)
+                .map_err(failed("write rekeyfs.volume"))?;
+        }
+        let stat = backing.stat(root.as_fd()).map_err(failed("stat"))?;
+        Ok(Arc::new(Self {
+            layout: marker.layout,
+            read_only: options.read_only,
+            session,
+            envelopes: Mutex::new(HashMap::new()),
+            symlinks: key.symlinks(),
+            path: path.to_owned(),
+            id: marker.id,
+            root,
+            device: stat.st_dev,
+            own,
+            crashed: marker.crashed.clone(),
+            doubtful: Mutex::new(HashSet::new()),
+            mark: (!options.read_only).then(|| Mutex::new((file, marker))),
+            key,
+            euid: rustix::process::geteuid().as_raw(),
+            backing,
+            keys,
+        }))
+    }
+
+    /// Settles every open file and takes the mounted mark away; everything is durable then.
+    ///
+    /// Returns what could not be settled.
+    ///
+    /// # Errors
+    /// The backing filesystem's; the mark then stays, and the next mount recovers.
+    pub fn close(&self) -> Result<Vec<VolumeError>, VolumeError> {
+        let Some(mark) = &self.mark else {
+            return Ok(Vec::new());
+        };
+        let envelopes: Vec<_> = self
+            .envelopes
+            .lock()
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect();
+        let faults: Vec<_> = envelopes
+            .iter()
+            .filter_map(|envelope| envelope.settle_open_file().err())
+            .collect();
+        let mut guard = mark.lock();
+        let (file, marker) = &mut *guard;
+        if !marker.mounted {
+            return Ok(faults);
+        }
+        self.backing
+            .sync_filesystem(self.root.as_fd())
+            .map_err(failed("sync the filesystem"))?;
+        if faults.is_empty() {
+            marker.mounted = false;
+            file.store(&*self.backing, marker, &self.key)
+                .map_err(failed("write rekeyfs.volume"))?;
+        }
+        Ok(faults)
+    }
+
+    /// The root directory.
+    ///
+    /// # Errors
+    /// As [`Directory::open`].
+    pub fn root(self: &Arc<Self>) -> Result<Arc<Directory>, VolumeError> {
+        let fd = self
+            .backing
+            .open_at(
+                self.root.as_fd(),
+                c".",
+                OFlags::RDONLY | OFlags::DIRECTORY,
+                Mode::empty(),
+            )
+            .map_err(failed("open the root directory"))?;
+        Directory::open_fd(self, fd)
+    }
+
+    /// Where the volume is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The volume id.
+    pub fn id(&self) -> &Id {
+        &self.id
+    }
+
+    /// Whether nothing is ever written.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only
+    }
+
+    /// The layout of every file.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The caller on whose behalf the volume itself opens directories: the root of the account
+    /// that the root directory's key belongs to.
+    pub fn own_caller(&self) -> &Caller {
+        &self.own
+    }
+
+    /// The key service.
+    pub fn keys(&self) -> &Arc<dyn KeyService> {
+        &self.keys
+    }
+
+    /// Filesystem statistics of the backing filesystem.
+    ///
+    /// # Errors
+    /// The backing filesystem's.
+    pub fn statistics(&self) -> Result<rustix::fs::StatFs, VolumeError> {
+        rustix::fs::fstatfs(&self.root).map_err(failed("statfs"))
+    }
+
+    /// The backing root directory.
+    pub(super) fn root_fd(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// The backing device: objects of other filesystems mounted below are foreign.
+    pub(super) fn device(&self) -> u64 {
+        self.device
+    }
+
+    /// Whether the daemon may give objects to others.
+    pub(super) fn is_root(&self) -> bool {
+        self.euid == 0
+    }
+
+    pub(super) fn crashed(&self, session: u64) -> bool {
+        self.crashed.contains(session)
+    }
+
+    /// Whether a group's pending entries have to be judged.
+    pub(super) fn is_crashed(&self, page: &EntryPage, object: &Id, group: u64) -> bool {
+        self.crashed.contains(page.session) || self.doubtful.lock().contains(&(*object, group))
+    }
+
+    /// Notes that a failed write has left a group's entry page in doubt.
+    pub(super) fn distrust(&self, object: &Id, group: u64) {
+        self.doubtful.lock().insert((*object, group));
+    }
+
+    pub(super) fn check_writable(&self) -> Result<(), VolumeError> {
+        if self.read_only {
+            return Err(VolumeError::ReadOnly);
+        }
+        Ok(())
+    }
+
+    /// Runs `f`; if the object's own mode refuses its owner, the daemon, lends it `bits` for the
+    /// time of the call. POSIX lets an owner work through a descriptor that is open already.
+    pub(super) fn with_owner_access<T>(
+        &self,
+        fd: BorrowedFd<'_>,
+        bits: Mode,
+        f: impl Fn() -> Result<T, Errno>,
+    ) -> Result<T, Errno> {
+        match f() {
+            Err(Errno::ACCESS) if !self.read_only => {
+                let mode = Mode::from_raw_mode(self.backing.stat(fd)?.st_mode);
+                self.backing
+                    .set_mode(fd, mode | bits)
+                    .map_err(|_| Errno::ACCESS)?;
+                let result = f();
+                self.backing.set_mode(fd, mode)?;
+                result
+            }
+            result => result,
+        }
+    }
+}
+
+fn own_caller(wrapped: &WrappedKey) -> Caller {
+    match KeyArn::parse(&wrapped.key_arn) {
+        Some(arn) => Caller::root(arn.account(), arn.region()),
+        // An ARN that is none cannot be resolved either; the key service says so.
+        None => Caller::root("000000000000", "us-east-1"),
+    }
+}
+
+fn read_root_header(
+    backing: &dyn Backing,
+    root: &OwnedFd,
+    layout: Layout,
+) -> Result<Header, VolumeError> {
+    let fd = backing
+        .open_at(
+            root.as_fd(),
+            DIRECTORY_HEADER,
+            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK,
+            Mode::empty(),
+        )
+        .map_err(failed("open rekeyfs.dir"))?;
+    let slot = layout.slot() as usize;
+    let mut slots = vec![0; 2 * slot];
+    backing
+        .read(fd.as_fd(), &mut [std::io::IoSliceMut::new(&mut slots)], 0)
+        .map_err(failed("read rekeyfs.dir"))?;
+    let (a, b) = slots.split_at(slot);
+    Ok(super::header::choose(a, b, layout, ObjectType::Directory)?.header)
+}

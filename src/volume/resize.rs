@@ -1,0 +1,351 @@
+//! Lengths and holes: truncate, grow, punch, allocate, seek. FORMAT.md, section 5.
+
+use std::sync::atomic::Ordering;
+
+use rustix::fs::{FallocateFlags, SeekFrom};
+use rustix::io::Errno;
+
+use super::error::{VolumeError, failed};
+use super::file::File;
+use super::layout::{GROUP_CHUNKS, MAX_PLAIN, PAGE, chunk_len, chunks, group_of};
+use super::page::{Entry, Record, SizeRecord};
+
+impl File {
+    /// Sets the length; new bytes are zeros.
+    ///
+    /// # Errors
+    /// [`VolumeError::FileTooLarge`], the backing filesystem's.
+    pub fn set_len(&self, new: u64) -> Result<(), VolumeError> {
+        if new > MAX_PLAIN {
+            return Err(VolumeError::FileTooLarge { limit: MAX_PLAIN });
+        }
+        self.envelope.changing(|| {
+            let mut len = self.len.write();
+            let result = match new.cmp(&len) {
+                std::cmp::Ordering::Greater => self.grow(&mut len, new),
+                std::cmp::Ordering::Less => self.shrink(&mut len, new),
+                // Nothing changes but the times.
+                std::cmp::Ordering::Equal => self.truncate_stored(new),
+            };
+            self.envelope.publish_len(Some(*len));
+            result
+        })
+    }
+
+    fn truncate_stored(&self, len: u64) -> Result<(), VolumeError> {
+        self.volume()
+            .backing
+            .truncate(self.envelope.writer()?, self.layout().stored_len(len))
+            .map_err(failed("set the size"))
+    }
+
+    fn shrink(&self, len: &mut u64, new: u64) -> Result<(), VolumeError> {
+        self.lower_floor(*len, new)?;
+        let last_kept = chunks(new).checked_sub(1).map_or(0, group_of);
+        // Which group is the last present one can only be told while its successors are there.
+        let last_present = self.with_group(last_kept, *len, |group| {
+            Ok(if group.present {
+                last_kept
+            } else {
+                group.page.previous_group.unwrap_or(0)
+            })
+        })?;
+        self.truncate_stored(new)?;
+        *len = new;
+        self.groups.forget_from(last_kept + 1);
+        self.gaps.lock().clear();
+        self.set_last_group(self.last_group().min(last_present));
+        self.tidy(last_kept, new)
+    }
+
+    /// Writes the entry page of the last group if it says more than the file of `len` bytes has.
+    fn tidy(&self, index: u64, len: u64) -> Result<(), VolumeError> {
+        let shared = self.groups.get(index);
+        let mut slot = shared.write();
+        let group = self.load(&mut slot, index, len)?;
+        if !group.present {
+            return Ok(());
+        }
+        self.clear_beyond(group, index, len);
+        let tail = Self::tail_in(index, len);
+        if !group.differs && group.page.tail == tail {
+            return Ok(());
+        }
+        let mut page = group.page.clone();
+        page.tail = tail;
+        self.replace_page(&mut slot, index, page)
+    }
+
+    /// Makes sure that the record on disk is dirty with a floor of at most `new`.
+    fn lower_floor(&self, len: u64, new: u64) -> Result<(), VolumeError> {
+        let dirty = self.dirty.load(Ordering::Acquire);
+        if dirty && self.floor.load(Ordering::Acquire) <= new {
+            return Ok(());
+        }
+        let shared = self.groups.get(0);
+        let mut slot = shared.write();
+        let mut page = self.load(&mut slot, 0, len)?.page.clone();
+        page.record = Some(SizeRecord {
+            record: Record::Dirty {
+                floor: new,
+                target: new,
+            },
+            last_group: self.last_group(),
+            session: self.volume().session,
+            lowest_epoch: self.epoch,
+        });
+        self.replace_page(&mut slot, 0, page)
+    }
+
+    /// Grows the file by a hole; `len` is held for writing.
+    pub(super) fn grow(&self, len: &mut u64, new: u64) -> Result<(), VolumeError> {
+        self.mark_dirty(*len, new)?;
+        // What lies behind the end in the last chunk (a shrink leaves it there, sealed) must not
+        // come back to light.
+        if let Some(last) = chunks(*len).checked_sub(1)
+            && *len % PAGE != 0
+        {
+            self.zero_behind_end(last, *len)?;
+        }
+        let last_group = chunks(*len).checked_sub(1).map_or(0, group_of);
+        let shared = self.groups.get(last_group);
+        let mut slot = shared.write();
+        let group = self.load(&mut slot, last_group, *len)?;
+        if group.present && (group.differs || group.page.tail.is_some()) {
+            let mut page = group.page.clone();
+            page.tail = Self::tail_in(last_group, new);
+            self.replace_page(&mut slot, last_group, page)?;
+        }
+        drop(slot);
+        self.truncate_stored(new)?;
+        *len = new;
+        Ok(())
+    }
+
+    fn zero_behind_end(&self, last: u64, len: u64) -> Result<(), VolumeError> {
+        let valid = chunk_len(last, len);
+        let clean = self.with_group(group_of(last), len, |group| {
+            let Entry::Data { current, .. } = group.page.entry((last % GROUP_CHUNKS) as usize)
+            else {
+                return Ok(true);
+            };
+            let mut page = self.read_stored(last, 1)?;
+            let opens = self.open_page(&group.key, last, &current, &mut page[0]);
+            // A damaged chunk stays damaged; there is nothing to hide in it.
+            Ok(!opens || crate::codec::is_zero(&page[0].0[valid..]))
+        })?;
+        if clean {
+            return Ok(());
+        }
+        // Writing the last valid byte again seals the chunk anew, with zeros behind it.
+        let at = len - 1;
+        let byte = self.read_locked(at, len)?;
+        self.write_locked(len, at, &[byte])
+    }
+
+    fn read_locked(&self, at: u64, len: u64) -> Result<u8, VolumeError> {
+        let index = at / PAGE;
+        self.with_group(group_of(index), len, |group| {
+            let mut page = self.read_stored(index, 1)?;
+            match group.page.entry((index % GROUP_CHUNKS) as usize) {
+                Entry::Data { current, .. }
+                    if self.open_page(&group.key, index, &current, &mut page[0]) =>
+                {
+                    Ok(page[0].0[(at % PAGE) as usize])
+                }
+                _ => Err(VolumeError::ChunkUnverified { index }),
+            }
+        })
+    }
+
+    /// Makes [offset, offset + count) zeros, as holes where whole chunks go; the length stays.
+    ///
+    /// # Errors
+    /// The backing filesystem's.
+    pub fn punch(&self, offset: u64, count: u64) -> Result<(), VolumeError> {
+        self.envelope.changing(|| {
+            let len = self.len.read();
+            let end = offset.saturating_add(count).min(*len);
+            if offset >= end {
+                return Ok(());
+            }
+            let first_whole = offset.div_ceil(PAGE);
+            // The last chunk is whole if nothing readable is left behind the end of the punch.
+            let last_whole = if end == *len { chunks(end) } else { end / PAGE };
+            let head_end = end.min(first_whole * PAGE);
+            if offset < head_end {
+                self.write_zeros(*len, offset, head_end)?;
+            }
+            for group in group_of(first_whole)..=group_of(last_whole.saturating_sub(1)) {
+                let first = first_whole.max(group * GROUP_CHUNKS);
+                let last = last_whole.min((group + 1) * GROUP_CHUNKS);
+                if first < last {
+                    self.punch_group(*len, group, first, last)?;
+                }
+            }
+            let tail_start = (last_whole * PAGE).max(head_end);
+            if tail_start < end {
+                self.write_zeros(*len, tail_start, end)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Writes zeros inside one chunk, unless it is a hole.
+    fn write_zeros(&self, len: u64, from: u64, to: u64) -> Result<(), VolumeError> {
+        let index = from / PAGE;
+        let hole = self.with_group(group_of(index), len, |group| {
+            Ok(group.page.entry((index % GROUP_CHUNKS) as usize) == Entry::Hole)
+        })?;
+        if hole {
+            return Ok(());
+        }
+        self.write_locked(len, from, &vec![0; (to - from) as usize])
+    }
+
+    /// Makes the chunks first..last of one group holes: entries and map, then the pages.
+    fn punch_group(&self, len: u64, index: u64, first: u64, last: u64) -> Result<(), VolumeError> {
+        if index > self.last_group() {
+            return Ok(());
+        }
+        if index > 0 {
+            self.mark_dirty(len, len)?;
+        }
+        let shared = self.groups.get(index);
+        let mut slot = shared.write();
+        let group = self.load(&mut slot, index, len)?;
+        if !group.present {
+            return Ok(());
+        }
+        let mut page = group.page.clone();
+        for chunk in first..last {
+            page.set((chunk % GROUP_CHUNKS) as usize, Entry::Hole);
+        }
+        if page == group.page {
+            return Ok(());
+        }
+        for entry in &mut page.entries {
+            if let Entry::Data { previous, .. } = entry {
+                *previous = None;
+            }
+        }
+        self.intend(&mut page, index, len, len);
+        self.replace_page(&mut slot, index, page)?;
+        let punched = self.volume().backing.allocate(
+            self.envelope.writer()?,
+            FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+            self.layout().data_page(first),
+            (last - first) * PAGE,
+        );
+        match punched {
+            // Without hole punching below, the pages keep their space and are never read again.
+            Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
+            Err(errno) => Err(failed("punch")(errno)),
+        }
+    }
+
+    /// Makes [offset, offset + count) zeros, and the file longer if `grow` and the range says so.
+    ///
+    /// # Errors
+    /// As [`File::punch`] and [`File::set_len`].
+    pub fn zero_range(&self, offset: u64, count: u64, grow: bool) -> Result<(), VolumeError> {
+        let end = offset
+            .checked_add(count)
+            .ok_or(VolumeError::FileTooLarge { limit: MAX_PLAIN })?;
+        self.punch(offset, count)?;
+        if grow && end > self.len() {
+            return self.set_len(end);
+        }
+        Ok(())
+    }
+
+    /// Reserves space for [offset, offset + count), and makes the file longer if `grow`.
+    ///
+    /// # Errors
+    /// `ENOSPC` from the backing filesystem; then nothing has changed.
+    pub fn allocate(&self, offset: u64, count: u64, grow: bool) -> Result<(), VolumeError> {
+        let end = offset
+            .checked_add(count)
+            .filter(|end| *end <= MAX_PLAIN && count > 0)
+            .ok_or(VolumeError::FileTooLarge { limit: MAX_PLAIN })?;
+        let from = self.layout().data_page(offset / PAGE);
+        let to = self.layout().data_page((end - 1) / PAGE) + PAGE;
+        self.envelope.changing(|| {
+            self.volume()
+                .backing
+                .allocate(
+                    self.envelope.writer()?,
+                    FallocateFlags::KEEP_SIZE,
+                    from,
+                    to - from,
+                )
+                .map_err(failed("allocate"))
+        })?;
+        if grow && end > self.len() {
+            return self.set_len(end);
+        }
+        Ok(())
+    }
+
+    /// The next offset from `offset` on that is data (or hole, if `hole`).
+    ///
+    /// Returns `None` when there is none (ENXIO); the end of the file counts as a hole.
+    ///
+    /// # Errors
+    /// As reading.
+    pub fn seek(&self, offset: u64, hole: bool) -> Result<Option<u64>, VolumeError> {
+        let len = self.len.read();
+        if offset >= *len {
+            return Ok(None);
+        }
+        let total = chunks(*len);
+        let mut index = offset / PAGE;
+        while index < total {
+            let group = group_of(index);
+            let end = total.min((group + 1) * GROUP_CHUNKS);
+            let found =
+                self.with_group(group, *len, |state| {
+                    Ok((index..end)
+                        .find(|at| state.page.is_hole((at % GROUP_CHUNKS) as usize) == hole))
+                })?;
+            if let Some(at) = found {
+                return Ok(Some((at * PAGE).max(offset)));
+            }
+            // What the backing file says is a hint where to look next: a hole here is a hole
+            // there, if it could be punched.
+            index = end;
+            if index < total {
+                index = self.next_candidate(index, hole)?.min(total);
+            }
+        }
+        Ok(hole.then_some(*len))
+    }
+
+    /// The first chunk of the next group that can have what is looked for.
+    fn next_candidate(&self, index: u64, hole: bool) -> Result<u64, VolumeError> {
+        if group_of(index) > self.last_group() {
+            return Ok(if hole { index } else { u64::MAX });
+        }
+        let offset = self.layout().entry_page(group_of(index));
+        let to = if hole {
+            SeekFrom::Hole(offset)
+        } else {
+            SeekFrom::Data(offset)
+        };
+        match self.volume().backing.seek(self.envelope.reader(), to) {
+            Ok(at) => Ok((self.layout().group_at(at) * GROUP_CHUNKS).max(index)),
+            Err(Errno::NXIO) => Ok(u64::MAX),
+            Err(errno) => Err(failed("seek")(errno)),
+        }
+    }
+
+    /// Writes inside the file while its length is held already.
+    fn write_locked(&self, len: u64, offset: u64, data: &[u8]) -> Result<(), VolumeError> {
+        let mut unchanged = len;
+        let written = self.write_parts(&mut unchanged, offset, data)?;
+        if written < data.len() {
+            return Err(failed("write data")(Errno::NOSPC));
+        }
+        Ok(())
+    }
+}

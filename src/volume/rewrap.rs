@@ -1,0 +1,476 @@
+//! Envelopes: an object's header where it is stored, and its rewrap. FORMAT.md, section 3.
+//!
+//! An [`Envelope`] holds the file with the two slots open and knows the current header. It never
+//! sees a data key: [`Envelope::rewrap`] hands the wrapped key to the key service and writes what
+//! comes back. Objects that are open and objects that are not share one envelope each, found by
+//! inode number, so that two rewraps, or a rewrap and an open, never miss each other.
+
+use std::io::IoSliceMut;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use parking_lot::{Mutex, RwLock};
+use rustix::fs::{Mode, OFlags, Stat, Timespec, Timestamps};
+use rustix::io::Errno;
+
+use super::backing::proc_path;
+use super::error::{VolumeError, failed};
+use super::file::Opened;
+use super::header::{self, Chosen, Epoch, Header, ObjectType};
+use super::layout::Layout;
+use super::open::Volume;
+use super::page::Page;
+use crate::kms::service::{
+    Blob, Caller, ExceptionKind, KeyArn, ReEncryptRequest, ReEncryptResponse, WrappedKey,
+};
+
+/// What is asked of a rewrap: ReEncrypt's parameters, and when it may happen.
+#[derive(Debug, Clone, Default)]
+pub struct RewrapRequest {
+    /// ReEncrypt's parameters. Absent source parameters come from the header. An absent
+    /// destination key means the current key.
+    pub re_encrypt: ReEncryptRequest,
+    /// Whether an absent destination context and algorithm stay as they are in the header (the
+    /// single attributes), instead of meaning none and the default (ReEncrypt).
+    pub keep: bool,
+    /// The generation that the header must have; `None`: any.
+    pub expected_generation: Option<u64>,
+}
+
+/// What a rewrap did.
+#[derive(Debug, Clone)]
+pub struct Rewrapped {
+    /// The header's generation now.
+    pub generation: u64,
+    /// ReEncrypt's response; `None` for a dry run that would have succeeded.
+    pub response: Option<ReEncryptResponse>,
+}
+
+/// An object's header where it is stored.
+pub struct Envelope {
+    volume: Arc<Volume>,
+    inode: u64,
+    fd: OwnedFd,
+    writer: OnceLock<OwnedFd>,
+    chosen: RwLock<Chosen>,
+    rewrap: Mutex<()>,
+    /// Held for reading while an application's write is under way, for writing while an internal
+    /// write is, so that the times it puts back are never older than the application's last.
+    times: RwLock<()>,
+    /// The open file, shared by all its handles.
+    pub(super) opened: Mutex<Opened>,
+    /// The plain length of the open file; [`NOT_OPEN`] while nobody has it open.
+    len: AtomicU64,
+}
+
+/// The stored size tells the length.
+const NOT_OPEN: u64 = u64::MAX;
+
+impl Envelope {
+    /// Reads the header of the object behind `fd`. For a file the page after the slots (group 0's
+    /// entry page) comes with it: one system call instead of two.
+    ///
+    /// # Errors
+    /// [`VolumeError::HeaderMalformed`] and the backing filesystem's.
+    pub(super) fn read(
+        volume: &Volume,
+        fd: BorrowedFd<'_>,
+        object_type: ObjectType,
+    ) -> Result<(Chosen, Page), VolumeError> {
+        let slot = volume.layout.slot() as usize;
+        let mut slots = vec![0; 2 * slot];
+        let mut page = Page::ZERO;
+        volume
+            .backing
+            .read(
+                fd,
+                &mut [IoSliceMut::new(&mut slots), IoSliceMut::new(&mut page.0)],
+                0,
+            )
+            .map_err(failed("read the header"))?;
+        let (a, b) = slots.split_at(slot);
+        Ok((header::choose(a, b, volume.layout, object_type)?, page))
+    }
+
+    /// The envelope of the object behind `fd`, shared with everybody who has it already.
+    ///
+    /// # Errors
+    /// As [`Envelope::read`].
+    pub(super) fn of(
+        volume: &Arc<Volume>,
+        fd: OwnedFd,
+        stat: &Stat,
+        object_type: ObjectType,
+    ) -> Result<Arc<Self>, VolumeError> {
+        let mut table = volume.envelopes.lock();
+        if let Some(envelope) = table.get(&stat.st_ino).and_then(std::sync::Weak::upgrade) {
+            return Ok(envelope);
+        }
+        let (chosen, _) = Self::read(volume, fd.as_fd(), object_type)?;
+        let envelope = Arc::new(Self::new(volume, fd, stat.st_ino, chosen));
+        table.insert(stat.st_ino, Arc::downgrade(&envelope));
+        drop(table);
+        envelope.wipe_stale();
+        Ok(envelope)
+    }
+
+    fn new(volume: &Arc<Volume>, fd: OwnedFd, inode: u64, chosen: Chosen) -> Self {
+        Self {
+            volume: Arc::clone(volume),
+            inode,
+            fd,
+            writer: OnceLock::new(),
+            chosen: RwLock::new(chosen),
+            rewrap: Mutex::new(()),
+            times: RwLock::new(()),
+            opened: Mutex::new(Opened::default()),
+            len: AtomicU64::new(NOT_OPEN),
+        }
+    }
+
+    /// The envelope of an object that has just been made.
+    pub(super) fn fresh(
+        volume: &Arc<Volume>,
+        fd: OwnedFd,
+        inode: u64,
+        header: Header,
+    ) -> Arc<Self> {
+        let chosen = Chosen {
+            header,
+            slot: header::Slot::A,
+            other_is_stale: false,
+        };
+        let envelope = Arc::new(Self::new(volume, fd, inode, chosen));
+        volume
+            .envelopes
+            .lock()
+            .insert(inode, Arc::downgrade(&envelope));
+        envelope
+    }
+
+    /// The volume.
+    pub fn volume(&self) -> &Arc<Volume> {
+        &self.volume
+    }
+
+    /// The stored inode number, of a directory that of its `rekeyfs.dir`.
+    pub fn inode(&self) -> u64 {
+        self.inode
+    }
+
+    /// The current header.
+    pub fn header(&self) -> Header {
+        self.chosen.read().header.clone()
+    }
+
+    /// The current wrapped data key.
+    pub fn wrapped(&self) -> WrappedKey {
+        self.chosen.read().header.current().wrapped.clone()
+    }
+
+    /// The stored file, for reading.
+    pub(crate) fn reader(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+
+    /// The stored file, for writing. It was opened for both if that was allowed; else it is
+    /// opened again now: the daemon may have been given the right since, or may give it to itself
+    /// as the owner (a 0444 file can be rewrapped and settled).
+    pub(super) fn writer(&self) -> Result<BorrowedFd<'_>, VolumeError> {
+        if self.volume.read_only {
+            return Err(VolumeError::ReadOnly);
+        }
+        if let Some(fd) = self.writer.get() {
+            return Ok(fd.as_fd());
+        }
+        let flags = rustix::fs::fcntl_getfl(&self.fd).map_err(failed("fcntl"))?;
+        if flags.contains(OFlags::RDWR) {
+            return Ok(self.fd.as_fd());
+        }
+        let fd = self
+            .volume
+            .with_owner_access(self.fd.as_fd(), Mode::RUSR | Mode::WUSR, || {
+                let path = std::ffi::CString::new(proc_path(&self.fd)).map_err(|_| Errno::INVAL)?;
+                self.volume
+                    .backing
+                    .open_at(rustix::fs::CWD, &path, OFlags::RDWR, Mode::empty())
+            })
+            .map_err(failed("open for writing"))?;
+        Ok(self.writer.get_or_init(|| fd).as_fd())
+    }
+
+    /// Whether `caller` may Decrypt now; nothing is decrypted.
+    ///
+    /// # Errors
+    /// The key service's.
+    pub fn authorise(&self, caller: &Caller) -> Result<(), VolumeError> {
+        let wrapped = self.wrapped();
+        self.volume.keys.authorise_decrypt(caller, &wrapped)?;
+        Ok(())
+    }
+
+    /// Runs an application's change of contents or times.
+    pub(super) fn changing<T>(&self, change: impl FnOnce() -> T) -> T {
+        let _guard = self.times.read();
+        change()
+    }
+
+    /// Runs an internal change and puts the inode's times back.
+    pub(super) fn preserving_times<T>(
+        &self,
+        change: impl FnOnce() -> Result<T, VolumeError>,
+    ) -> Result<T, VolumeError> {
+        let _guard = self.times.write();
+        let before = self
+            .volume
+            .backing
+            .stat(self.reader())
+            .map_err(failed("stat"))?;
+        let result = change()?;
+        let times = Timestamps {
+            last_access: Timespec {
+                tv_sec: before.st_atime,
+                tv_nsec: before.st_atime_nsec as _,
+            },
+            last_modification: Timespec {
+                tv_sec: before.st_mtime,
+                tv_nsec: before.st_mtime_nsec as _,
+            },
+        };
+        self.volume
+            .backing
+            .set_times_of(self.reader(), &times)
+            .map_err(failed("put the times back"))?;
+        Ok(result)
+    }
+
+    /// Sets times as an application asks.
+    pub(super) fn set_times(&self, times: &Timestamps) -> Result<(), VolumeError> {
+        let _guard = self.times.write();
+        self.volume
+            .backing
+            .set_times_of(self.reader(), times)
+            .map_err(failed("set times"))
+    }
+
+    /// Finishes a rewrap that a crash interrupted: the old wrap must not stay. What cannot be done
+    /// now (read-only, no right) is tried at the next rewrap.
+    fn wipe_stale(&self) {
+        if !self.chosen.read().other_is_stale || self.volume.read_only {
+            return;
+        }
+        let _rewrap = self.rewrap.lock();
+        let slot = self.chosen.read().slot;
+        let wiped = self.preserving_times(|| {
+            let fd = self.writer()?;
+            // The current slot must be durable before the other one goes: the crash may have come
+            // before its sync.
+            self.volume
+                .backing
+                .sync(fd, true)
+                .map_err(failed("sync the header"))?;
+            self.wipe(fd, slot.other())
+        });
+        match wiped {
+            Ok(()) => self.chosen.write().other_is_stale = false,
+            Err(e) => log::warn!("an old header slot could not be wiped: {e}"),
+        }
+    }
+
+    fn wipe(&self, fd: BorrowedFd<'_>, slot: header::Slot) -> Result<(), VolumeError> {
+        let layout: Layout = self.volume.layout;
+        let zeros = vec![0; layout.slot() as usize];
+        self.volume
+            .backing
+            .write_durable(fd, &zeros, slot.offset(layout))
+            .map_err(failed("wipe the old header"))
+    }
+
+    /// Moves the data key to another KMS key, algorithm or context. The body is not touched.
+    ///
+    /// # Errors
+    /// [`VolumeError::StaleGeneration`], [`VolumeError::StaleCiphertext`], the key service's,
+    /// [`VolumeError::HeaderTooLarge`], the backing filesystem's. After any of them the old header
+    /// is in force, but for a failure to wipe it: then the new one is, and the old wrap goes with
+    /// the next open or rewrap.
+    pub fn rewrap(
+        &self,
+        caller: &Caller,
+        request: &RewrapRequest,
+    ) -> Result<Rewrapped, VolumeError> {
+        if self.volume.read_only {
+            return Err(VolumeError::ReadOnly);
+        }
+        let _rewrap = self.rewrap.lock();
+        let mut new = self.header();
+        let generation = new.generation;
+        if let Some(expected) = request.expected_generation
+            && expected != generation
+        {
+            return Err(VolumeError::StaleGeneration {
+                expected,
+                found: generation,
+            });
+        }
+        let wrapped = new.current().wrapped.clone();
+        let asked = complete(request, &wrapped)?;
+        let caller = caller_for(caller, &wrapped);
+        let response = match self.volume.keys.re_encrypt(&caller, &asked) {
+            Ok(response) => response,
+            Err(e) if e.kind() == ExceptionKind::DryRunOperation => {
+                return Ok(Rewrapped {
+                    generation,
+                    response: None,
+                });
+            }
+            Err(e) => return Err(e.into()),
+        };
+        let epoch = new
+            .epochs
+            .last_mut()
+            .expect("internal error: a header has at least one epoch");
+        *epoch = Epoch {
+            number: epoch.number,
+            commitment: epoch.commitment,
+            wrapped: WrappedKey {
+                key_arn: response.key_id.clone(),
+                algorithm: asked
+                    .destination_encryption_algorithm
+                    .unwrap_or(wrapped.algorithm),
+                material_id: response.destination_key_material_id.clone(),
+                blob: response.ciphertext_blob.0.clone(),
+                context: asked
+                    .destination_encryption_context
+                    .clone()
+                    .unwrap_or_default(),
+            },
+            wrapped_at: super::open::unix_now(),
+        };
+        new.generation += 1;
+        let bytes = new.encode()?;
+        let old_slot = self.chosen.read().slot;
+        let new_slot = old_slot.other();
+        self.preserving_times(|| {
+            let fd = self.writer()?;
+            // Until this returns the old slot counts, afterwards the new one does.
+            if let Err(errno) =
+                self.volume
+                    .backing
+                    .write_durable(fd, &bytes, new_slot.offset(self.volume.layout))
+            {
+                // What was written of it must not be found valid later: the caller is told that
+                // nothing has changed. If even this fails, both slots open the object.
+                let _ = self.wipe(fd, new_slot);
+                return Err(failed("write the header")(errno));
+            }
+            *self.chosen.write() = Chosen {
+                header: new,
+                slot: new_slot,
+                other_is_stale: true,
+            };
+            self.wipe(fd, old_slot)
+        })?;
+        self.chosen.write().other_is_stale = false;
+        Ok(Rewrapped {
+            generation: generation + 1,
+            response: Some(response),
+        })
+    }
+
+    /// Tells everybody who asks for attributes how long the open file is: between two system calls
+    /// of a write the stored size says something else.
+    pub(super) fn publish_len(&self, len: Option<u64>) {
+        self.len.store(len.unwrap_or(NOT_OPEN), Ordering::Release);
+    }
+
+    /// The length of the open file.
+    pub(super) fn open_len(&self) -> Option<u64> {
+        Some(self.len.load(Ordering::Acquire)).filter(|len| *len != NOT_OPEN)
+    }
+
+    /// Runs `f` with the open file, if there is one.
+    pub fn with_open_file<T>(&self, f: impl FnOnce(&super::File) -> T) -> Option<T> {
+        let opened = self.opened.lock();
+        opened.file().map(f)
+    }
+
+    /// Settles the open file of this envelope, if there is one.
+    pub(super) fn settle_open_file(&self) -> Result<(), VolumeError> {
+        self.with_open_file(super::File::settle).unwrap_or(Ok(()))
+    }
+
+    /// Makes the header durable.
+    pub(super) fn sync(&self, data_only: bool) -> Result<(), VolumeError> {
+        self.volume
+            .backing
+            .sync(self.reader(), data_only)
+            .map_err(failed("sync"))
+    }
+}
+
+impl Drop for Envelope {
+    fn drop(&mut self) {
+        let mut table = self.volume.envelopes.lock();
+        // Somebody may have made a new envelope of the same object meanwhile.
+        if table
+            .get(&self.inode)
+            .is_some_and(|weak| weak.strong_count() == 0)
+        {
+            table.remove(&self.inode);
+        }
+    }
+}
+
+/// Bare key IDs and alias names are looked up where the object's key is.
+fn caller_for(caller: &Caller, wrapped: &WrappedKey) -> Caller {
+    match KeyArn::parse(&wrapped.key_arn) {
+        Some(arn) => Caller {
+            principal: caller.principal.clone(),
+            account: arn.account().to_owned(),
+            region: arn.region().to_owned(),
+        },
+        None => caller.clone(),
+    }
+}
+
+/// The filesystem is the caller that recorded key, algorithm and context: what the request leaves
+/// out about the source comes from the header. What it gives goes through unchanged.
+fn complete(
+    request: &RewrapRequest,
+    wrapped: &WrappedKey,
+) -> Result<ReEncryptRequest, VolumeError> {
+    let mut asked = request.re_encrypt.clone();
+    if let Some(Blob(given)) = &asked.ciphertext_blob
+        && *given != wrapped.blob
+    {
+        return Err(VolumeError::StaleCiphertext);
+    }
+    asked.ciphertext_blob = Some(Blob(wrapped.blob.clone()));
+    asked
+        .source_key_id
+        .get_or_insert_with(|| wrapped.key_arn.clone());
+    asked
+        .source_encryption_algorithm
+        .get_or_insert(wrapped.algorithm);
+    asked
+        .source_encryption_context
+        .get_or_insert_with(|| wrapped.context.clone());
+    if asked.destination_key_id.is_empty() {
+        asked.destination_key_id.clone_from(&wrapped.key_arn);
+        if request.keep {
+            asked
+                .destination_encryption_algorithm
+                .get_or_insert(wrapped.algorithm);
+        }
+    }
+    if request.keep {
+        asked
+            .destination_encryption_context
+            .get_or_insert_with(|| wrapped.context.clone());
+    }
+    asked
+        .destination_encryption_algorithm
+        .get_or_insert(crate::kms::service::EncryptionAlgorithm::SYMMETRIC_DEFAULT);
+    Ok(asked)
+}

@@ -1,0 +1,277 @@
+//! Extended attributes: `user.` ones are sealed, others are stored as they are. FORMAT.md,
+//! section 7.
+
+use std::ffi::{CString, OsStr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use rustix::fs::XattrFlags;
+use rustix::io::Errno;
+
+use super::error::{VolumeError, failed};
+use super::open::Volume;
+use super::subkeys::ObjectKey;
+use crate::codec::Reader;
+use crate::primitives::random;
+
+const STORED: &str = "user.rekeyfs.";
+
+/// The key of an object, for its attributes: asked for only when one is sealed or opened.
+pub trait AttributeKey {
+    /// The object's key.
+    ///
+    /// # Errors
+    /// The key service's.
+    fn with_key<T>(
+        &self,
+        f: impl FnOnce(&ObjectKey, u32) -> Result<T, VolumeError>,
+    ) -> Result<T, VolumeError>;
+}
+
+impl AttributeKey for super::File {
+    fn with_key<T>(
+        &self,
+        f: impl FnOnce(&ObjectKey, u32) -> Result<T, VolumeError>,
+    ) -> Result<T, VolumeError> {
+        f(self.key(), self.epoch)
+    }
+}
+
+impl AttributeKey for super::Directory {
+    fn with_key<T>(
+        &self,
+        f: impl FnOnce(&ObjectKey, u32) -> Result<T, VolumeError>,
+    ) -> Result<T, VolumeError> {
+        f(self.key(), self.envelope().header().current().number)
+    }
+}
+
+fn c_name(name: &[u8]) -> Result<CString, VolumeError> {
+    CString::new(name).map_err(|_| VolumeError::Invalid {
+        what: "an attribute name",
+    })
+}
+
+fn stored_name(key: &ObjectKey, name: &[u8]) -> Result<CString, VolumeError> {
+    let hidden = key.xattr_names().sign(&[name]);
+    c_name(format!("{STORED}{}", BASE64.encode(&hidden[..16])).as_bytes())
+}
+
+fn seal(key: &ObjectKey, epoch: u32, name: &[u8], value: &[u8]) -> Vec<u8> {
+    let nonce = random::<16>();
+    let plain = [&(name.len() as u16).to_le_bytes()[..], name, value].concat();
+    let sealed = key.xattr().seal(&[b"xattr", key.object(), &nonce], &plain);
+    [&epoch.to_le_bytes()[..], &nonce, &sealed].concat()
+}
+
+fn open(key: &ObjectKey, sealed: &[u8]) -> Result<(Vec<u8>, Vec<u8>), VolumeError> {
+    let parse = || -> Option<(Vec<u8>, Vec<u8>)> {
+        let mut reader = Reader::new(sealed);
+        reader.u32("epoch").ok()?;
+        let nonce = reader.array::<16>("nonce").ok()?;
+        let sealed = &sealed[reader.position()..];
+        let plain = key
+            .xattr()
+            .open(&[b"xattr", key.object(), &nonce], sealed)
+            .ok()?;
+        let mut reader = Reader::new(&plain);
+        let len = reader.u16("name length").ok()? as usize;
+        let name = reader.take(len, "name").ok()?.to_vec();
+        Some((name, plain[reader.position()..].to_vec()))
+    };
+    parse().ok_or(VolumeError::NameUnverified)
+}
+
+/// Whether an attribute is sealed.
+fn is_sealed(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(b"user.")
+}
+
+/// ACLs would be kept and not obeyed: they are refused.
+fn check_namespace(name: &OsStr) -> Result<(), VolumeError> {
+    let known: [&[u8]; 3] = [b"user.", b"security.", b"trusted."];
+    if known
+        .iter()
+        .any(|prefix| name.as_bytes().starts_with(prefix))
+    {
+        return Ok(());
+    }
+    Err(VolumeError::NotSupported {
+        what: "attributes of this namespace",
+    })
+}
+
+fn absent(errno: Errno) -> VolumeError {
+    if errno == Errno::NODATA {
+        VolumeError::NoAttribute
+    } else {
+        failed("read an attribute")(errno)
+    }
+}
+
+impl Volume {
+    /// Whether an object has sealed attributes; no key is needed to know.
+    pub fn has_sealed_xattrs(&self, object: impl AsFd) -> Result<bool, VolumeError> {
+        Ok(!self.stored_xattrs(object.as_fd(), true)?.is_empty())
+    }
+
+    fn stored_xattrs(
+        &self,
+        object: BorrowedFd<'_>,
+        sealed: bool,
+    ) -> Result<Vec<Vec<u8>>, VolumeError> {
+        let names = match self.backing.xattr_names(object) {
+            Err(Errno::OPNOTSUPP) => Vec::new(),
+            result => result.map_err(failed("list attributes"))?,
+        };
+        Ok(names
+            .split(|byte| *byte == 0)
+            .filter(|name| !name.is_empty() && !name.starts_with(b"system."))
+            .filter(|name| name.starts_with(b"user.") == sealed)
+            .filter(|name| !sealed || name.starts_with(STORED.as_bytes()))
+            .map(<[u8]>::to_vec)
+            .collect())
+    }
+
+    /// The names of the attributes that are not sealed.
+    ///
+    /// # Errors
+    /// The backing filesystem's.
+    pub fn plain_xattr_names(&self, object: impl AsFd) -> Result<Vec<Vec<u8>>, VolumeError> {
+        self.stored_xattrs(object.as_fd(), false)
+    }
+
+    /// The names of the sealed attributes.
+    ///
+    /// # Errors
+    /// [`VolumeError::NameUnverified`], the key service's, the backing filesystem's.
+    pub fn sealed_xattr_names(
+        &self,
+        object: impl AsFd,
+        key: &impl AttributeKey,
+    ) -> Result<Vec<Vec<u8>>, VolumeError> {
+        self.stored_xattrs(object.as_fd(), true)?
+            .iter()
+            .map(|stored| {
+                let value = self
+                    .backing
+                    .xattr(object.as_fd(), &c_name(stored)?)
+                    .map_err(absent)?;
+                key.with_key(|key, _| open(key, &value).map(|(name, _)| name))
+            })
+            .collect()
+    }
+
+    /// The value of an attribute that is not sealed.
+    ///
+    /// # Errors
+    /// [`VolumeError::NoAttribute`], the backing filesystem's.
+    pub fn plain_xattr(&self, object: impl AsFd, name: &OsStr) -> Result<Vec<u8>, VolumeError> {
+        check_namespace(name)?;
+        self.backing
+            .xattr(object.as_fd(), &c_name(name.as_bytes())?)
+            .map_err(absent)
+    }
+
+    /// The value of a sealed attribute.
+    ///
+    /// # Errors
+    /// [`VolumeError::NoAttribute`], [`VolumeError::NameUnverified`], the key service's.
+    pub fn sealed_xattr(
+        &self,
+        object: impl AsFd,
+        key: &impl AttributeKey,
+        name: &OsStr,
+    ) -> Result<Vec<u8>, VolumeError> {
+        key.with_key(|key, _| {
+            let stored = stored_name(key, name.as_bytes())?;
+            let sealed = self
+                .backing
+                .xattr(object.as_fd(), &stored)
+                .map_err(absent)?;
+            let (found, value) = open(key, &sealed)?;
+            if found != name.as_bytes() {
+                return Err(VolumeError::NameUnverified);
+            }
+            Ok(value)
+        })
+    }
+
+    /// Sets an attribute that is not sealed.
+    ///
+    /// # Errors
+    /// The backing filesystem's; `ENODATA` and `EEXIST` for the flags.
+    pub fn set_plain_xattr(
+        &self,
+        object: impl AsFd,
+        name: &OsStr,
+        value: &[u8],
+        flags: XattrFlags,
+    ) -> Result<(), VolumeError> {
+        self.check_writable()?;
+        check_namespace(name)?;
+        self.backing
+            .set_xattr(object.as_fd(), &c_name(name.as_bytes())?, value, flags)
+            .map_err(failed("set an attribute"))
+    }
+
+    /// Seals and sets an attribute.
+    ///
+    /// # Errors
+    /// The key service's, the backing filesystem's; `ENODATA` and `EEXIST` for the flags.
+    pub fn set_sealed_xattr(
+        &self,
+        object: impl AsFd,
+        key: &impl AttributeKey,
+        name: &OsStr,
+        value: &[u8],
+        flags: XattrFlags,
+    ) -> Result<(), VolumeError> {
+        self.check_writable()?;
+        key.with_key(|key, epoch| {
+            let stored = stored_name(key, name.as_bytes())?;
+            let sealed = seal(key, epoch, name.as_bytes(), value);
+            self.backing
+                .set_xattr(object.as_fd(), &stored, &sealed, flags)
+                .map_err(failed("set an attribute"))
+        })
+    }
+
+    /// Removes an attribute that is not sealed.
+    ///
+    /// # Errors
+    /// [`VolumeError::NoAttribute`], the backing filesystem's.
+    pub fn remove_plain_xattr(&self, object: impl AsFd, name: &OsStr) -> Result<(), VolumeError> {
+        self.check_writable()?;
+        check_namespace(name)?;
+        self.backing
+            .remove_xattr(object.as_fd(), &c_name(name.as_bytes())?)
+            .map_err(absent)
+    }
+
+    /// Removes a sealed attribute.
+    ///
+    /// # Errors
+    /// [`VolumeError::NoAttribute`], the key service's.
+    pub fn remove_sealed_xattr(
+        &self,
+        object: impl AsFd,
+        key: &impl AttributeKey,
+        name: &OsStr,
+    ) -> Result<(), VolumeError> {
+        self.check_writable()?;
+        key.with_key(|key, _| {
+            let stored = stored_name(key, name.as_bytes())?;
+            self.backing
+                .remove_xattr(object.as_fd(), &stored)
+                .map_err(absent)
+        })
+    }
+
+    /// Whether an attribute is of the kind that is sealed.
+    pub fn is_sealed_xattr(name: &OsStr) -> bool {
+        is_sealed(name)
+    }
+}
