@@ -228,7 +228,7 @@ impl Offline<'_> {
             .map_err(|e| e.to_string())?
             .st_uid;
         let uid = rustix::process::geteuid().as_raw();
-        let control = Control::Rewrap(request.clone());
+        let control = Control::Rewrap(Box::new(request.clone()));
         let is_owner = uid == 0 || uid == owner;
         control::apply(&envelope, volume.own_caller(), is_owner, &control)
             .map(|_| ())

@@ -86,6 +86,16 @@ struct Opened {
     plaintext: Option<SecretBytes>,
 }
 
+/// What Decrypt gives, with the plaintext in a type that is wiped.
+pub struct Decrypted {
+    /// The key that opened it.
+    pub key: Arc<KeyRecord>,
+    /// The key material, of a symmetric key.
+    pub material_id: Option<[u8; 32]>,
+    /// The plaintext.
+    pub plaintext: SecretBytes,
+}
+
 fn material_hex(id: Option<[u8; 32]>) -> Option<String> {
     id.map(|id| hex(&id))
 }
@@ -237,7 +247,7 @@ impl Kms {
         &self,
         caller: &Caller,
         request: &DecryptRequest,
-    ) -> Result<(Arc<KeyRecord>, Option<[u8; 32]>, SecretBytes), Exception> {
+    ) -> Result<Decrypted, Exception> {
         let none = EncryptionContext::default();
         let side = Side {
             action: "Decrypt",
@@ -271,7 +281,11 @@ impl Kms {
         let id = opened
             .material_id
             .filter(|_| opened.key.spec.is_symmetric());
-        Ok((opened.key, id, plaintext))
+        Ok(Decrypted {
+            key: opened.key,
+            material_id: id,
+            plaintext,
+        })
     }
 
     /// Decrypt.
@@ -283,7 +297,11 @@ impl Kms {
         caller: &Caller,
         request: &DecryptRequest,
     ) -> Result<DecryptResponse, Exception> {
-        let (key, id, plaintext) = self.decrypt_secret(caller, request)?;
+        let Decrypted {
+            key,
+            material_id,
+            plaintext,
+        } = self.decrypt_secret(caller, request)?;
         Ok(DecryptResponse {
             key_id: key.arn.to_string(),
             plaintext: Blob(plaintext.expose().to_vec()),
@@ -292,7 +310,7 @@ impl Kms {
                     .encryption_algorithm
                     .unwrap_or(EncryptionAlgorithm::SYMMETRIC_DEFAULT),
             ),
-            key_material_id: material_hex(id),
+            key_material_id: material_hex(material_id),
         })
     }
 

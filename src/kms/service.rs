@@ -177,7 +177,7 @@ impl KeyService for Kms {
             ..DecryptRequest::default()
         };
         let caller = in_region_of(caller, &wrapped.key_arn);
-        let (_, _, plaintext) = self.decrypt_secret(&caller, &request)?;
+        let plaintext = self.decrypt_secret(&caller, &request)?.plaintext;
         Secret::from_slice(plaintext.expose()).ok_or_else(Exception::invalid_ciphertext)
     }
 

@@ -260,8 +260,10 @@ impl Store {
             read_root_key(&transaction, path, source)?
         };
         transaction.commit().map_err(fail)?;
-        let mut cache = Cache::default();
-        cache.version = data_version(&connection).map_err(fail)?;
+        let cache = Cache {
+            version: data_version(&connection).map_err(fail)?,
+            ..Cache::default()
+        };
         Ok(Self {
             path: path.to_owned(),
             sealing_key: hkdf_sha256(&[], root.expose(), &[b"rekeyfs key material"]),

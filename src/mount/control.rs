@@ -58,7 +58,7 @@ impl Attribute {
 #[derive(Debug)]
 pub enum Control {
     /// ReEncrypt of its data key.
-    Rewrap(RewrapRequest),
+    Rewrap(Box<RewrapRequest>),
     /// A new data key.
     Reseal,
     /// Nothing: only what the header says.
@@ -74,11 +74,11 @@ impl Control {
     pub fn from_attribute(attribute: Attribute, value: &[u8]) -> Result<Self, VolumeError> {
         let text = value_text(value)?;
         let rewrap = |re_encrypt, keep| {
-            Ok(Self::Rewrap(RewrapRequest {
+            Ok(Self::Rewrap(Box::new(RewrapRequest {
                 re_encrypt,
                 keep,
                 expected_generation: None,
-            }))
+            })))
         };
         match attribute {
             Attribute::KeyId if text.is_empty() => {
@@ -188,7 +188,10 @@ pub fn apply(
 
 /// The last outcome of each caller on each object; the oldest go when there are too many.
 #[derive(Default)]
-pub struct Outcomes(Mutex<(HashMap<(Id, u32), Recorded>, VecDeque<(Id, u32)>)>);
+pub struct Outcomes(Mutex<Table>);
+
+/// By object and uid, and the order in which they came.
+type Table = (HashMap<(Id, u32), Recorded>, VecDeque<(Id, u32)>);
 
 #[derive(Debug, Clone, Default)]
 struct Recorded {
@@ -304,7 +307,7 @@ mod tests {
 
     fn rewrap(attribute: Attribute, value: &str) -> RewrapRequest {
         match Control::from_attribute(attribute, value.as_bytes()) {
-            Ok(Control::Rewrap(request)) => request,
+            Ok(Control::Rewrap(request)) => *request,
             other => panic!("{value}: {other:?}"),
         }
     }

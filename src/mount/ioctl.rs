@@ -182,11 +182,11 @@ pub fn parse(bytes: &[u8]) -> Result<Asked, VolumeError> {
     let expected = given.u64(8);
     Ok(Asked {
         name,
-        control: Control::Rewrap(RewrapRequest {
+        control: Control::Rewrap(Box::new(RewrapRequest {
             re_encrypt,
             keep: false,
             expected_generation: (expected != 0).then_some(expected),
-        }),
+        })),
     })
 }
 
@@ -239,7 +239,7 @@ impl Writer {
     /// Texts are cut to what is left: the longest is a message.
     fn put(&mut self, field: Field, text: &str) {
         debug_assert!(OUT >> field as u32 & 1 == 1 && (field as usize) < FIELDS);
-        let length = text.floor_char_boundary(text.len().min(AREA - self.1));
+        let length = floor_char_boundary(text, text.len().min(AREA - self.1));
         let start = AREA_AT + self.1;
         self.0[start..start + length].copy_from_slice(&text.as_bytes()[..length]);
         let at = FIELD_AT + 8 * field as usize;
@@ -251,6 +251,14 @@ impl Writer {
     }
 }
 
+/// The last boundary between characters at or before `at`.
+fn floor_char_boundary(text: &str, at: usize) -> usize {
+    (0..=at)
+        .rev()
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(0)
+}
+
 /// Composes the struct that asks; for programs in this language.
 pub fn ask(
     flags: AskFlags,
@@ -258,9 +266,14 @@ pub fn ask(
     fields: &[(Field, &[u8])],
 ) -> Option<Vec<u8>> {
     let mut out = Writer::new();
-    let bits = u32::from(flags.dry_run) * DRY_RUN
-        | u32::from(flags.new_data_key) * NEW_DATA_KEY
-        | u32::from(flags.query) * QUERY;
+    let bits = [
+        (flags.dry_run, DRY_RUN),
+        (flags.new_data_key, NEW_DATA_KEY),
+        (flags.query, QUERY),
+    ]
+    .into_iter()
+    .filter(|(set, _)| *set)
+    .fold(0, |bits, (_, bit)| bits | bit);
     out.0[4..8].copy_from_slice(&bits.to_ne_bytes());
     out.put_u64(8, expected_generation);
     let mut present = 0_u32;

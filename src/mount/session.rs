@@ -323,7 +323,7 @@ pub fn mounted_at(path: &Path) -> Option<MountEntry> {
                 device: left.split(' ').nth(2).unwrap_or_default().to_owned(),
             })
         })
-        .last()
+        .next_back()
 }
 
 /// The mount table writes blanks and backslashes as octal numbers.

@@ -196,7 +196,7 @@ pub trait Backing: Send + Sync {
     }
 
     fn set_mode(&self, fd: BorrowedFd<'_>, mode: Mode) -> Result<()> {
-        rustix::fs::chmodat(rustix::fs::CWD, &proc_path(fd), mode, AtFlags::empty())
+        rustix::fs::chmodat(rustix::fs::CWD, proc_path(fd), mode, AtFlags::empty())
     }
 
     fn set_times(&self, dir: BorrowedFd<'_>, name: &CStr, times: &Timestamps) -> Result<()> {

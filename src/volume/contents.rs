@@ -300,7 +300,7 @@ impl File {
     /// Where the tail is, if it is in `group` of a file of `len` bytes.
     pub(super) fn tail_in(group: u64, len: u64) -> Option<Tail> {
         let last = chunks(len).checked_sub(1)?;
-        (len % PAGE != 0 && group_of(last) == group).then_some(Tail {
+        (!len.is_multiple_of(PAGE) && group_of(last) == group).then_some(Tail {
             chunk: (last % GROUP_CHUNKS) as u32,
             len: (len % PAGE) as u32,
         })
@@ -401,7 +401,7 @@ impl File {
         let data: &[u8] = bytemuck::cast_slice(pages);
         let data_at = layout.data_page(part.first());
         // Entry page and data touch: one call does both, in this order.
-        let together = part.first() % GROUP_CHUNKS == 0 && plan.first.is_some();
+        let together = part.first().is_multiple_of(GROUP_CHUNKS) && plan.first.is_some();
         let result = if let (true, Some(first)) = (together, &plan.first) {
             let group = slot
                 .as_mut()
@@ -459,7 +459,8 @@ impl File {
         // The data pages have brought the file to the end of the last one. The old rest, a hole
         // behind the old last page, is still there when that page is the last one now.
         let same_last = chunks(end) == chunks(len);
-        if end % PAGE == 0 && !(same_last && len % PAGE != 0) {
+        let old_rest_stays = same_last && !len.is_multiple_of(PAGE);
+        if end.is_multiple_of(PAGE) && !old_rest_stays {
             return Ok(());
         }
         self.volume()

@@ -329,7 +329,7 @@ impl File {
             if verified {
                 if let Some(tail) = group.page.tail
                     && tail.chunk as usize == chunk
-                    && len % PAGE == 0
+                    && len.is_multiple_of(PAGE)
                     && (1..PAGE).contains(&u64::from(tail.len))
                 {
                     len = (last * PAGE + u64::from(tail.len)).max(floor);

@@ -40,7 +40,6 @@ impl File {
     }
 
     fn shrink(&self, len: &mut u64, new: u64) -> Result<(), VolumeError> {
-        self.lower_floor(*len, new)?;
         let last_kept = chunks(new).checked_sub(1).map_or(0, group_of);
         // Which group is the last present one can only be told while its successors are there.
         let last_present = self.with_group(last_kept, *len, |group| {
@@ -50,6 +49,7 @@ impl File {
                 group.page.previous_group.unwrap_or(0)
             })
         })?;
+        self.lower_floor(*len, new, last_present)?;
         self.truncate_stored(new)?;
         *len = new;
         self.groups.forget_from(last_kept + 1);
@@ -76,21 +76,26 @@ impl File {
         self.replace_page(&mut slot, index, page)
     }
 
-    /// Makes sure that the record on disk is dirty with a floor of at most `new`.
-    fn lower_floor(&self, len: u64, new: u64) -> Result<(), VolumeError> {
+    /// Makes the record on disk dirty with a floor of at most `new`, and with the last group that
+    /// is present after the shrink: a recovery finds later ones by itself, but cannot know that
+    /// one is gone.
+    fn lower_floor(&self, len: u64, new: u64, last_group: u64) -> Result<(), VolumeError> {
         let dirty = self.dirty.load(Ordering::Acquire);
-        if dirty && self.floor.load(Ordering::Acquire) <= new {
+        let floor_is_low = dirty && self.floor.load(Ordering::Acquire) <= new;
+        if floor_is_low && self.last_group() == last_group {
             return Ok(());
         }
+        let floor = if floor_is_low {
+            self.floor.load(Ordering::Acquire)
+        } else {
+            new
+        };
         let shared = self.groups.get(0);
         let mut slot = shared.write();
         let mut page = self.load(&mut slot, 0, len)?.page.clone();
         page.record = Some(SizeRecord {
-            record: Record::Dirty {
-                floor: new,
-                target: new,
-            },
-            last_group: self.last_group(),
+            record: Record::Dirty { floor, target: new },
+            last_group: last_group.min(self.last_group()),
             session: self.volume().session,
             lowest_epoch: self.epoch,
         });
@@ -103,7 +108,7 @@ impl File {
         // What lies behind the end in the last chunk (a shrink leaves it there, sealed) must not
         // come back to light.
         if let Some(last) = chunks(*len).checked_sub(1)
-            && *len % PAGE != 0
+            && !(*len).is_multiple_of(PAGE)
         {
             self.zero_behind_end(last, *len)?;
         }

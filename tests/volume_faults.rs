@@ -1,0 +1,435 @@
+//! G1 and G2: stop, or fail, at every changing call of every mutating operation, and again during
+//! the recovery from that. Whatever was readable before is readable afterwards, old or new.
+
+mod support;
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+
+use rekeyfs::kms::service::ReEncryptRequest;
+use rekeyfs::volume::backing::Backing;
+use rekeyfs::volume::{Directory, RewrapRequest, VolumeError};
+use rustix::fs::RenameFlags;
+use rustix::io::Errno;
+use support::{Fate, Faulty, Keys, OWNER, keys, make_key, read_all, temporary};
+
+const CHUNK: usize = 4096;
+const GROUP: usize = 64 * CHUNK;
+
+/// The file that operations work on: three groups, a partly filled tail, a hole in the middle.
+fn contents() -> Vec<u8> {
+    let mut bytes: Vec<u8> = (0..2 * GROUP + 5 * CHUNK + 100)
+        .map(|i| (i / 7) as u8 | 1)
+        .collect();
+    bytes[10 * CHUNK..20 * CHUNK].fill(0);
+    bytes
+}
+
+struct World {
+    keys: Keys,
+    other_key: String,
+    dir: tempfile::TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = temporary();
+        let keys = keys(dir.path());
+        let other_key = make_key(&keys.kms, &keys.caller, "SYMMETRIC_DEFAULT");
+        let world = Self {
+            keys,
+            other_key,
+            dir,
+        };
+        world.keys.init(&world.dir.path().join("template"));
+        let volume = world.keys.open(&world.dir.path().join("template"));
+        let root = volume.root().expect("root");
+        let file = world.keys.create(&root, "file").expect("create");
+        assert_eq!(file.write(0, &contents()).expect("write"), contents().len());
+        file.punch(10 * CHUNK as u64, 10 * CHUNK as u64)
+            .expect("punch");
+        drop(file);
+        root.create_directory(&world.keys.caller, OsStr::new("dir"), OWNER)
+            .expect("mkdir");
+        root.create_directory(&world.keys.caller, OsStr::new("empty"), OWNER)
+            .expect("mkdir");
+        drop(root);
+        assert!(volume.close().expect("close").is_empty());
+        world
+    }
+
+    /// A fresh copy of the volume.
+    fn copy(&self) -> std::path::PathBuf {
+        let path = self.dir.path().join("volume");
+        let _ = std::fs::remove_dir_all(&path);
+        copy_tree(&self.dir.path().join("template"), &path);
+        path
+    }
+}
+
+/// Copies files and directories. In this process: a child would inherit the lock of a volume that
+/// another test has open.
+fn copy_tree(from: &Path, to: &Path) {
+    std::fs::create_dir(to).expect("mkdir");
+    for entry in std::fs::read_dir(from).expect("list").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("type").is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).expect("copy");
+        }
+    }
+}
+
+type Operation = fn(&World, &Directory) -> Result<(), VolumeError>;
+
+fn file(world: &World, root: &Directory) -> Result<rekeyfs::volume::Handle, VolumeError> {
+    world.keys.open_file(root, "file")
+}
+
+fn write(world: &World, root: &Directory, at: usize, bytes: &[u8]) -> Result<(), VolumeError> {
+    let written = file(world, root)?.write(at as u64, bytes)?;
+    if written < bytes.len() {
+        return Err(VolumeError::Invalid {
+            what: "a short write",
+        });
+    }
+    Ok(())
+}
+
+/// Every mutating operation, and what the file may be afterwards: a list of (range, new bytes).
+fn operations() -> Vec<(&'static str, Operation)> {
+    vec![
+        ("overwrite a chunk", |w, r| {
+            write(w, r, 3 * CHUNK, &[0xa1; CHUNK])
+        }),
+        ("overwrite parts of two chunks", |w, r| {
+            write(w, r, 4 * CHUNK - 50, &[0xa2; 100])
+        }),
+        ("overwrite across groups", |w, r| {
+            write(w, r, GROUP - 2 * CHUNK, &[0xa3; 4 * CHUNK])
+        }),
+        ("overwrite a whole group", |w, r| {
+            write(w, r, 0, &[0xa4; GROUP])
+        }),
+        ("overwrite twice in a row", |w, r| {
+            write(w, r, 3 * CHUNK, &[0xa5; CHUNK])?;
+            write(w, r, 3 * CHUNK, &[0xa6; CHUNK])
+        }),
+        ("overwrite twice while open", |w, r| {
+            let file = file(w, r)?;
+            file.write(3 * CHUNK as u64, &[0xa5; CHUNK])?;
+            file.write(3 * CHUNK as u64, &[0xa6; CHUNK]).map(|_| ())
+        }),
+        ("fill a hole", |w, r| {
+            write(w, r, 12 * CHUNK, &[0xa7; 2 * CHUNK])
+        }),
+        ("fill a hole and its edges", |w, r| {
+            write(w, r, 8 * CHUNK, &[0xa8; 14 * CHUNK])
+        }),
+        ("append inside the tail", |w, r| {
+            write(w, r, contents().len(), &[0xa9; 10])
+        }),
+        ("append chunks", |w, r| {
+            write(w, r, contents().len(), &[0xaa; 3 * CHUNK])
+        }),
+        ("append a group", |w, r| {
+            write(w, r, contents().len(), &[0xab; GROUP + CHUNK])
+        }),
+        ("write behind the end", |w, r| {
+            write(w, r, 5 * GROUP + 7, &[0xac; 10])
+        }),
+        ("truncate down in a chunk", |w, r| {
+            file(w, r)?.set_len(GROUP as u64 + 77)
+        }),
+        ("truncate down and up", |w, r| {
+            let file = file(w, r)?;
+            file.set_len(GROUP as u64 + 77)?;
+            file.set_len(2 * GROUP as u64 + 5)
+        }),
+        ("truncate to nothing", |w, r| file(w, r)?.set_len(0)),
+        ("truncate up", |w, r| {
+            file(w, r)?.set_len(4 * GROUP as u64 + 1)
+        }),
+        ("punch", |w, r| {
+            file(w, r)?.punch(3 * CHUNK as u64 + 5, 9 * CHUNK as u64)
+        }),
+        ("create", |w, r| w.keys.create(r, "new").map(|_| ())),
+        ("create with a long name", |w, r| {
+            w.keys.create(r, &"n".repeat(250)).map(|_| ())
+        }),
+        ("mkdir", |w, r| {
+            r.create_directory(&w.keys.caller, OsStr::new("newdir"), OWNER)
+                .map(|_| ())
+        }),
+        ("symlink", |w, r| {
+            let target = vec![b't'; 4000];
+            r.create_symlink(&w.keys.caller, OsStr::new("link"), &target, OWNER)
+                .map(|_| ())
+        }),
+        ("rmdir", |_, r| r.remove_directory(OsStr::new("empty"))),
+        ("rename", |_, r| {
+            r.rename(
+                OsStr::new("file"),
+                r,
+                OsStr::new("renamed"),
+                RenameFlags::empty(),
+            )
+        }),
+        ("rename to a long name", |_, r| {
+            let long = "l".repeat(250);
+            r.rename(
+                OsStr::new("file"),
+                r,
+                OsStr::new(&long),
+                RenameFlags::empty(),
+            )
+        }),
+        ("rename over a directory", |_, r| {
+            r.rename(
+                OsStr::new("dir"),
+                r,
+                OsStr::new("empty"),
+                RenameFlags::empty(),
+            )
+        }),
+        ("rewrap", |w, r| {
+            let stored = r.seal(OsStr::new("file"))?.name;
+            let envelope = r.volume().envelope_of(&r.object(&stored)?)?;
+            let request = RewrapRequest {
+                re_encrypt: ReEncryptRequest {
+                    destination_key_id: w.other_key.clone(),
+                    ..ReEncryptRequest::default()
+                },
+                keep: true,
+                expected_generation: None,
+            };
+            envelope.rewrap(&w.keys.caller, &request).map(|_| ())
+        }),
+        ("rewrap a directory", |w, r| {
+            let request = RewrapRequest {
+                re_encrypt: ReEncryptRequest {
+                    destination_key_id: w.other_key.clone(),
+                    ..ReEncryptRequest::default()
+                },
+                keep: true,
+                expected_generation: None,
+            };
+            r.envelope().rewrap(&w.keys.caller, &request).map(|_| ())
+        }),
+    ]
+}
+
+/// The file's bytes, under whatever name it has now.
+fn found(world: &World, root: &Directory) -> Vec<u8> {
+    let names = world.keys.names(root);
+    let long = "l".repeat(250);
+    let name = ["file", "renamed", &long]
+        .into_iter()
+        .find(|name| names.iter().any(|found| found == name))
+        .expect("the file is there under its old or its new name");
+    let file = world.keys.open_file(root, name).expect("the file opens");
+    read_all(&file).expect("every byte is readable")
+}
+
+/// Every byte is that of the state before or of the state after; between the two lengths a crash
+/// may leave zeros.
+fn check(what: &str, before: &[u8], after: &[u8], middle: &[u8], found: &[u8]) {
+    let shorter = before.len().min(after.len());
+    let longer = before.len().max(after.len()).div_ceil(CHUNK) * CHUNK;
+    assert!(
+        found.len() >= middle.len().min(shorter),
+        "{what}: {} bytes left",
+        found.len()
+    );
+    assert!(
+        found.len() <= longer.max(middle.len()),
+        "{what}: {} bytes",
+        found.len()
+    );
+    for (at, byte) in found.iter().enumerate() {
+        let allowed = [before, after, middle]
+            .iter()
+            .any(|state| state.get(at) == Some(byte));
+        let new_zero = *byte == 0 && at >= shorter.min(middle.len());
+        assert!(allowed || new_zero, "{what}: byte {at} is {byte:#x}");
+    }
+}
+
+/// What the file is after the operation, and in the middle of it if it has two steps.
+fn states(world: &World, name: &str, operation: Operation) -> (Vec<u8>, Vec<u8>) {
+    let path = world.copy();
+    let volume = world.keys.open(&path);
+    let root = volume.root().expect("root");
+    operation(world, &root).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let after = found(world, &root);
+    drop(root);
+    assert!(volume.close().expect("close").is_empty());
+    let mut middle = contents();
+    match name {
+        "truncate down and up" => middle.truncate(GROUP + 77),
+        "overwrite twice in a row" | "overwrite twice while open" => {
+            middle[3 * CHUNK..4 * CHUNK].fill(0xa5);
+        }
+        _ => {}
+    }
+    (after, middle)
+}
+
+fn directories_work(what: &str, world: &World, root: &Arc<Directory>) {
+    for name in world.keys.names(root) {
+        let (stored, found) = root.lookup(OsStr::new(&name)).expect("lookup");
+        match found.kind {
+            rekeyfs::volume::Kind::Directory => {
+                let directory = root
+                    .open(&stored)
+                    .unwrap_or_else(|e| panic!("{what}: {name}: {e}"));
+                assert_eq!(world.keys.names(&directory), Vec::<String>::new());
+            }
+            rekeyfs::volume::Kind::Symlink => {
+                assert_eq!(root.read_link(&stored).expect("target"), vec![b't'; 4000]);
+            }
+            _ => {
+                let file = world.keys.open_file(root, &name);
+                file.and_then(|file| read_all(&file))
+                    .unwrap_or_else(|e| panic!("{what}: {name}: {e}"));
+            }
+        }
+    }
+}
+
+/// Opens, reads everything and settles on a backing store that may stop again.
+fn recover(world: &World, path: &Path, backing: Arc<dyn Backing>) -> Result<Vec<u8>, VolumeError> {
+    let volume = world.keys.open_on(backing, path)?;
+    let root = volume.root()?;
+    let names = world.keys.names(&root);
+    let name = names
+        .iter()
+        .find(|name| name.starts_with("file") || name.starts_with("ren") || name.starts_with("ll"));
+    let file = world.keys.open_file(&root, name.expect("the file"))?;
+    let bytes = read_all(&file)?;
+    // Another change, as a program does that goes on after a crash.
+    file.write(0, &bytes[..1.min(bytes.len())])?;
+    drop(file);
+    volume.close()?;
+    Ok(bytes)
+}
+
+#[test]
+fn stopped_at_any_call_and_again_during_recovery_nothing_is_lost() {
+    let world = World::new();
+    let before = contents();
+    for (name, operation) in operations() {
+        let (after, middle) = states(&world, name, operation);
+        for fate in [Fate::StopBefore, Fate::StopInside] {
+            for at in 1.. {
+                let what = format!("{name}, {fate:?} {at}");
+                println!("{what}");
+                let path = world.copy();
+                let backing = Faulty::new(at, fate);
+                let volume = world.keys.open_on(backing.clone(), &path).expect("open");
+                let root = volume.root().expect("root");
+                backing.arm();
+                let result = operation(&world, &root);
+                if !backing.hit() {
+                    result.unwrap_or_else(|e| panic!("{what}: {e}"));
+                    assert!(at > 1, "{name} changes nothing");
+                    break;
+                }
+                backing.stop();
+                drop(root);
+                drop(volume);
+                // A second stop, at every third call of the recovery.
+                for again in (1..).step_by(3) {
+                    let second = Faulty::new(again, fate);
+                    second.arm();
+                    let recovered = recover(&world, &path, second.clone());
+                    if !second.hit() {
+                        let found = recovered.unwrap_or_else(|e| panic!("{what}: {e}"));
+                        check(&what, &before, &after, &middle, &found);
+                        break;
+                    }
+                    second.stop();
+                }
+                let volume = world.keys.open(&path);
+                let root = volume.root().expect("root");
+                check(&what, &before, &after, &middle, &found(&world, &root));
+                directories_work(&what, &world, &root);
+                drop(root);
+                assert!(volume.close().expect("close").is_empty(), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn after_any_failed_call_everything_is_readable_at_once_and_after_a_remount() {
+    let world = World::new();
+    let before = contents();
+    for (name, operation) in operations() {
+        let (after, middle) = states(&world, name, operation);
+        for fate in [
+            Fate::Fail(Errno::NOSPC),
+            Fate::Fail(Errno::IO),
+            Fate::FailFrom(Errno::NOSPC),
+        ] {
+            for at in 1.. {
+                let what = format!("{name}, {fate:?} at {at}");
+                println!("{what}");
+                let path = world.copy();
+                let backing = Faulty::new(at, fate);
+                let volume = world.keys.open_on(backing.clone(), &path).expect("open");
+                let root = volume.root().expect("root");
+                backing.arm();
+                let result = operation(&world, &root);
+                if !backing.hit() {
+                    result.unwrap_or_else(|e| panic!("{what}: {e}"));
+                    break;
+                }
+                backing.disarm();
+                check(&what, &before, &after, &middle, &found(&world, &root));
+                directories_work(&what, &world, &root);
+                // It can be done now, unless half of it is done already.
+                let _ = operation(&world, &root);
+                check(&what, &before, &after, &middle, &found(&world, &root));
+                drop(root);
+                assert!(volume.close().expect("close").is_empty(), "{what}");
+                drop(volume);
+                let volume = world.keys.open(&path);
+                let root = volume.root().expect("root");
+                check(&what, &before, &after, &middle, &found(&world, &root));
+                directories_work(&what, &world, &root);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_rewrap_leaves_no_copy_of_the_old_wrap_in_the_file() {
+    let world = World::new();
+    let path = world.copy();
+    let volume = world.keys.open(&path);
+    let root = volume.root().expect("root");
+    let stored = support::stored_path(&path, &root, "file");
+    let envelope = world
+        .keys
+        .open_file(&root, "file")
+        .expect("open")
+        .envelope()
+        .clone();
+    let old = envelope.wrapped().blob;
+    let contains = |needle: &[u8]| {
+        let bytes = std::fs::read(&stored).expect("read");
+        bytes.windows(needle.len()).any(|window| window == needle)
+    };
+    assert!(contains(&old));
+    operations()
+        .into_iter()
+        .find(|(name, _)| *name == "rewrap")
+        .map(|(_, operation)| operation(&world, &root))
+        .expect("in the list")
+        .expect("rewrap");
+    assert!(!contains(&old));
+    assert!(contains(&envelope.wrapped().blob));
+}
