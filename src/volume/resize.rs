@@ -41,14 +41,13 @@ impl File {
 
     fn shrink(&self, len: &mut u64, new: u64) -> Result<(), VolumeError> {
         let last_kept = chunks(new).checked_sub(1).map_or(0, group_of);
-        // Which group is the last present one can only be told while its successors are there.
-        let last_present = self.with_group(last_kept, *len, |group| {
-            Ok(if group.present {
-                last_kept
-            } else {
-                group.page.previous_group.unwrap_or(0)
-            })
-        })?;
+        // Which group is the last present one can only be told while its successors are there. What
+        // a group in memory says of its predecessor is from the time when it was looked for.
+        let last_present = if self.with_group(last_kept, *len, |group| Ok(group.present))? {
+            last_kept
+        } else {
+            self.absent(last_kept)?.previous.unwrap_or(0)
+        };
         self.lower_floor(*len, new, last_present)?;
         self.truncate_stored(new)?;
         *len = new;
@@ -122,6 +121,12 @@ impl File {
             self.replace_page(&mut slot, last_group, page)?;
         }
         drop(slot);
+        // The rest behind the last page, which says the length, may still hold what a shrink has
+        // left: the beginning of the next group's entry page, say. It goes before that is a page
+        // again. In between the file is longer by zeros.
+        if !(*len).is_multiple_of(PAGE) && chunks(new) > chunks(*len) {
+            self.truncate_stored(chunks(*len) * PAGE)?;
+        }
         self.truncate_stored(new)?;
         *len = new;
         Ok(())
