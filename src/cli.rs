@@ -64,6 +64,10 @@ pub fn main() -> ExitCode {
     crate::sys::forbid_core_dumps();
     let arguments = Arguments::parse();
     logger::to_stderr();
+    if !matches!(arguments.command, Command::Mount(_)) {
+        // `rekeyfs .. | head` ends quietly. A daemon must not end for a closed pipe.
+        crate::sys::default_broken_pipes();
+    }
     let settings = &arguments.settings;
     let result = match &arguments.command {
         Command::Init(command) => command.run(settings),

@@ -40,7 +40,13 @@ pub fn syslog(priority: i32, line: &str) {
     unsafe { libc::syslog(priority, c"%s".as_ptr(), line.as_ptr()) };
 }
 
-/// Moves this process and its threads out of the way of a terminal: no core dumps.
+/// Lets a write to a closed pipe end the process, as other programs do, instead of failing.
+pub fn default_broken_pipes() {
+    // SAFETY: sets a standard disposition; no handler of ours is installed for this signal.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}
+
+/// Core dumps would hold keys: none are written.
 pub fn forbid_core_dumps() {
     let none = rustix::process::Rlimit {
         current: Some(0),

@@ -167,7 +167,8 @@ impl Mount {
 fn prepare(path: &Path) -> Result<PathBuf, Fault> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     if let Some(MountEntry { ours: true, .. }) = mounted_at(&absolute)
-        && rustix::fs::stat(&absolute).err() == Some(rustix::io::Errno::NOTCONN)
+        // What the kernel still remembers of it would answer stat.
+        && rustix::fs::statfs(&absolute).err() == Some(rustix::io::Errno::NOTCONN)
     {
         log::warn!("{}: clearing a dead mount away", absolute.display());
         unmount(&absolute, true)?;

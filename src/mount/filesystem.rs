@@ -29,6 +29,16 @@ use crate::volume::{Attributes, File, Handle, Kind, Owner, Volume, VolumeError};
 
 /// How long the kernel may keep what it has been told: every change goes through this mount.
 const TTL: Duration = Duration::from_secs(3600);
+
+/// Set-id bits go when the file is written, and the kernel does not ask again by itself.
+fn ttl(attr: &FileAttr) -> Duration {
+    if attr.perm & 0o6000 != 0 && attr.kind == FileType::RegularFile {
+        Duration::ZERO
+    } else {
+        TTL
+    }
+}
+
 const GENERATION: Generation = Generation(0);
 /// Bytes that one copy_file_range copies at most: a request must not become a long job.
 const COPY_AT_ONCE: u64 = 4 << 20;
@@ -574,6 +584,11 @@ impl RekeyFs {
     }
 }
 
+fn send_entry(reply: ReplyEntry, attributes: &Attributes) {
+    let attr = file_attr(attributes.inode, attributes);
+    reply.entry_with_ttls(&ttl(&attr), &TTL, &attr, GENERATION);
+}
+
 fn send_xattr(reply: ReplyXattr, size: u32, result: Result<Vec<u8>, Errno>) {
     match result {
         Err(errno) => reply.error(errno),
@@ -609,7 +624,7 @@ impl Filesystem for RekeyFs {
 
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         reply!(reply, "lookup", { self.tree.lookup(&self.node(parent)?, name) },
-            found => reply.entry(&TTL, &file_attr(found.inode, &found), GENERATION));
+            found => send_entry(reply, &found));
     }
 
     fn forget(&self, _request: &Request, number: INodeNo, count: u64) {
@@ -627,7 +642,7 @@ impl Filesystem for RekeyFs {
         reply: ReplyAttr,
     ) {
         reply!(reply, "getattr", { self.attr(&self.node(number)?) },
-            attr => reply.attr(&TTL, &attr));
+            attr => reply.attr(&ttl(&attr), &attr));
     }
 
     fn setattr(
@@ -669,7 +684,7 @@ impl Filesystem for RekeyFs {
                 self.set_times(&node, time_change(atime), time_change(mtime))?;
             }
             self.attr(&node)
-        }, attr => reply.attr(&TTL, &attr));
+        }, attr => reply.attr(&ttl(&attr), &attr));
     }
 
     fn readlink(&self, request: &Request, number: INodeNo, reply: ReplyData) {
@@ -703,7 +718,7 @@ impl Filesystem for RekeyFs {
             };
             self.tree.remember(&parent, stored, &attributes);
             Ok(attributes)
-        }, made => reply.entry(&TTL, &file_attr(made.inode, &made), GENERATION));
+        }, made => send_entry(reply, &made));
     }
 
     fn mkdir(
@@ -724,7 +739,7 @@ impl Filesystem for RekeyFs {
                 .create_directory(&self.caller(request), name, owner)?;
             self.tree.remember(&parent, stored, &attributes);
             Ok(attributes)
-        }, made => reply.entry(&TTL, &file_attr(made.inode, &made), GENERATION));
+        }, made => send_entry(reply, &made));
     }
 
     fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -760,7 +775,7 @@ impl Filesystem for RekeyFs {
             )?;
             self.tree.remember(&parent, stored, &attributes);
             Ok(attributes)
-        }, made => reply.entry(&TTL, &file_attr(made.inode, &made), GENERATION));
+        }, made => send_entry(reply, &made));
     }
 
     fn rename(
@@ -798,7 +813,7 @@ impl Filesystem for RekeyFs {
             let (stored, attributes) = self.tree.directory(&parent)?.link(&object, new_name)?;
             self.tree.remember(&parent, stored, &attributes);
             Ok(attributes)
-        }, made => reply.entry(&TTL, &file_attr(made.inode, &made), GENERATION));
+        }, made => send_entry(reply, &made));
     }
 
     fn open(&self, request: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
@@ -975,7 +990,7 @@ impl Filesystem for RekeyFs {
                 let attr = file_attr(found.inode, &found);
                 let name = OsStr::from_bytes(&entry.name);
                 let (at, ino) = (at as u64 + 3, INodeNo(found.inode));
-                if reply.add(ino, at, name, &TTL, &attr, GENERATION) {
+                if reply.add(ino, at, name, &ttl(&attr), &attr, GENERATION) {
                     self.tree.forget(found.inode, 1);
                     break;
                 }
@@ -1093,7 +1108,7 @@ impl Filesystem for RekeyFs {
         }, (object, made) => {
             let handle = self.handles.insert(object);
             let attr = file_attr(made.inode, &made);
-            reply.created(&TTL, &attr, GENERATION, handle, FopenFlags::FOPEN_KEEP_CACHE);
+            reply.created(&ttl(&attr), &attr, GENERATION, handle, FopenFlags::FOPEN_KEEP_CACHE);
         });
     }
 
