@@ -99,7 +99,11 @@ fn stored(path: &Path) -> Result<Value, Fault> {
         path.to_owned()
     };
     let fault = |text: String| Fault::new(Exit::Volume, format!("{}: {text}", path.display()));
-    let bytes = read_slots(&file).map_err(|e| fault(e.to_string()))?;
+    let bytes = match read_slots(&file) {
+        // A directory without a header is no stored one.
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && path.is_dir() => Vec::new(),
+        result => result.map_err(|e| fault(e.to_string()))?,
+    };
     let header = (0..4)
         .filter_map(Layout::new)
         .filter_map(|layout| bytes.get(layout.slot() as usize..))
