@@ -168,7 +168,13 @@ impl Tree {
             });
         }
         let object = self.object(node)?;
-        let directory = Directory::open_object(&self.volume, &object)?;
+        self.keep_open(node, &object)
+    }
+
+    /// Opens a directory and keeps it open; the one that has been open longest is closed if there
+    /// are too many.
+    fn keep_open(&self, node: &Arc<Node>, object: &OwnedFd) -> Result<Arc<Directory>, VolumeError> {
+        let directory = Directory::open_object(&self.volume, object)?;
         *node.directory.lock() = Some(Arc::clone(&directory));
         let evicted = {
             let mut open = self.open_directories.lock();
@@ -234,10 +240,14 @@ impl Tree {
         if let Some(directory) = &*node.directory.lock() {
             return Ok(Arc::clone(directory));
         }
+        if node.kind != Kind::Directory {
+            return Err(VolumeError::Backing {
+                operation: "open",
+                errno: Errno::NOTDIR,
+            });
+        }
         let object = self.object_locked(node)?;
-        let directory = Directory::open_object(&self.volume, &object)?;
-        *node.directory.lock() = Some(Arc::clone(&directory));
-        Ok(directory)
+        self.keep_open(node, &object)
     }
 
     /// The attributes of a node.
