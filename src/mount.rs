@@ -7,9 +7,12 @@
 //! takes names away), a node's place, the table of nodes. Locks are released before a reply.
 
 pub mod control;
+mod convert;
 pub mod errno;
 pub mod filesystem;
+mod handles;
 pub mod ioctl;
+mod requests;
 pub mod session;
 pub mod tree;
 

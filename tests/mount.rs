@@ -123,6 +123,21 @@ fn real_programs_find_a_posix_filesystem() {
 }
 
 #[test]
+fn times_have_nanoseconds_also_before_1970() {
+    let m = Mount::new();
+    let script = r#"
+import os
+f = os.environ["MNT"] + "/f"; open(f, "w").close()
+for ns in [0, 1, -1, -1_250_000_000, -5_500_000_000, 1_700_000_000_123_456_789, 4_102_444_800_000_000_001]:
+    os.utime(f, ns=(ns, ns)); assert os.stat(f).st_mtime_ns == ns, (ns, os.stat(f).st_mtime_ns)
+"#;
+    std::fs::write(m.dir.path().join("times.py"), script).expect("write");
+    m.sh("python3 times.py");
+    m.remount();
+    m.sh("[ $(stat -c %Y $MNT/f) = 4102444800 ]");
+}
+
+#[test]
 fn copying_twice_copies_nothing_and_a_rewrap_changes_no_time() {
     let m = Mount::new();
     m.key("SYMMETRIC_DEFAULT", "alias/new");

@@ -1,12 +1,11 @@
 //! The fuser glue: decode, call, reply.
 
-use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{
@@ -19,25 +18,15 @@ use fuser::{
 use parking_lot::RwLock;
 use rustix::fs::XattrFlags;
 
-use super::control::{self, Attribute, Control, Outcomes};
+use super::control::Outcomes;
+use super::convert::{TTL, device_number, file_attr, file_type, time_change, ttl};
+use super::handles::{Handles, OpenObject, posix};
 use super::tree::{Node, ROOT, Tree};
 use super::{errno, ioctl};
 use crate::kms::service::Caller;
 use crate::volume::attributes::TimeChange;
 use crate::volume::directory::ListedName;
 use crate::volume::{Attributes, File, Handle, Kind, Owner, Volume, VolumeError};
-
-/// How long the kernel may keep what it has been told: every change goes through this mount.
-const TTL: Duration = Duration::from_secs(3600);
-
-/// Set-id bits go when the file is written, and the kernel does not ask again by itself.
-fn ttl(attr: &FileAttr) -> Duration {
-    if attr.perm & 0o6000 != 0 && attr.kind == FileType::RegularFile {
-        Duration::ZERO
-    } else {
-        TTL
-    }
-}
 
 const GENERATION: Generation = Generation(0);
 /// Bytes that one copy_file_range copies at most: a request must not become a long job.
@@ -54,64 +43,10 @@ pub struct MountOptions {
 
 /// The filesystem as fuser drives it.
 pub struct RekeyFs {
-    tree: Tree,
+    pub(super) tree: Tree,
     handles: Handles,
-    outcomes: Outcomes,
+    pub(super) outcomes: Outcomes,
     options: MountOptions,
-}
-
-/// An open file or directory.
-enum OpenObject {
-    File {
-        handle: Handle,
-        touches_atime: AtomicBool,
-    },
-    Directory(Arc<RwLock<Vec<ListedName>>>),
-    /// Access mode 3: the ioctl only.
-    ControlOnly,
-}
-
-/// Open objects by number; numbers are never used twice.
-#[derive(Default)]
-struct Handles {
-    table: RwLock<HashMap<u64, Arc<OpenObject>>>,
-    next: AtomicU64,
-}
-
-impl Handles {
-    fn insert(&self, object: OpenObject) -> FileHandle {
-        let number = self.next.fetch_add(1, Ordering::Relaxed) + 1;
-        self.table.write().insert(number, Arc::new(object));
-        FileHandle(number)
-    }
-
-    fn find(&self, handle: FileHandle) -> Result<Arc<OpenObject>, VolumeError> {
-        self.table
-            .read()
-            .get(&handle.0)
-            .cloned()
-            .ok_or_else(|| posix("find a handle", rustix::io::Errno::BADF))
-    }
-
-    fn remove(&self, handle: FileHandle) {
-        let object = self.table.write().remove(&handle.0);
-        // Dropped here, without the lock: closing may settle the file.
-        drop(object);
-    }
-}
-
-fn posix(operation: &'static str, errno: rustix::io::Errno) -> VolumeError {
-    VolumeError::Backing { operation, errno }
-}
-
-impl OpenObject {
-    fn file(&self) -> Result<&File, VolumeError> {
-        match self {
-            Self::File { handle, .. } => Ok(handle),
-            Self::Directory(_) => Err(posix("use a directory", rustix::io::Errno::ISDIR)),
-            Self::ControlOnly => Err(posix("use", rustix::io::Errno::BADF)),
-        }
-    }
 }
 
 /// Runs a handler; what it says becomes an errno, and so does a panic.
@@ -144,76 +79,6 @@ macro_rules! reply {
     };
 }
 
-fn system_time((seconds, nanoseconds): (i64, u32)) -> SystemTime {
-    let fraction = Duration::from_nanos(nanoseconds.into());
-    if seconds >= 0 {
-        UNIX_EPOCH + Duration::from_secs(seconds.unsigned_abs()) + fraction
-    } else {
-        UNIX_EPOCH - Duration::from_secs(seconds.unsigned_abs()) + fraction
-    }
-}
-
-fn file_attr(number: u64, attributes: &Attributes) -> FileAttr {
-    FileAttr {
-        ino: INodeNo(number),
-        size: attributes.size,
-        blocks: attributes.blocks,
-        atime: system_time(attributes.accessed),
-        mtime: system_time(attributes.modified),
-        ctime: system_time(attributes.changed),
-        crtime: UNIX_EPOCH,
-        kind: file_type(attributes.kind),
-        perm: attributes.mode as u16,
-        nlink: attributes.links,
-        uid: attributes.uid,
-        gid: attributes.gid,
-        rdev: attributes.device as u32,
-        blksize: 4096,
-        flags: 0,
-    }
-}
-
-fn file_type(kind: Kind) -> FileType {
-    match kind {
-        Kind::File => FileType::RegularFile,
-        Kind::Directory => FileType::Directory,
-        Kind::Symlink => FileType::Symlink,
-        Kind::Fifo => FileType::NamedPipe,
-        Kind::Socket => FileType::Socket,
-        Kind::CharDevice => FileType::CharDevice,
-        Kind::BlockDevice => FileType::BlockDevice,
-    }
-}
-
-fn time_change(time: Option<TimeOrNow>) -> TimeChange {
-    match time {
-        None => TimeChange::Keep,
-        Some(TimeOrNow::Now) => TimeChange::Now,
-        Some(TimeOrNow::SpecificTime(time)) => match time.duration_since(UNIX_EPOCH) {
-            Ok(since) => TimeChange::To((since.as_secs().cast_signed(), since.subsec_nanos())),
-            Err(before) => {
-                let before = before.duration();
-                let (seconds, nanoseconds) =
-                    (before.as_secs().cast_signed(), before.subsec_nanos());
-                TimeChange::To(if nanoseconds == 0 {
-                    (-seconds, 0)
-                } else {
-                    (-seconds - 1, 1_000_000_000 - nanoseconds)
-                })
-            }
-        },
-    }
-}
-
-/// The kernel's device numbers as the system call takes them.
-fn device_number(rdev: u32) -> u64 {
-    let (major, minor) = (
-        (rdev & 0xfff00) >> 8,
-        (rdev & 0xff) | ((rdev >> 12) & 0xfff00),
-    );
-    rustix::fs::makedev(major, minor)
-}
-
 impl RekeyFs {
     /// Serves `tree`.
     pub fn new(tree: Tree, options: MountOptions) -> Self {
@@ -225,13 +90,13 @@ impl RekeyFs {
         }
     }
 
-    fn volume(&self) -> &Arc<Volume> {
+    pub(super) fn volume(&self) -> &Arc<Volume> {
         self.tree.volume()
     }
 
     /// The principal of a request: the mounting user and root are the account's root, everybody
     /// else a user of the account.
-    fn caller(&self, request: &Request) -> Caller {
+    pub(super) fn caller(&self, request: &Request) -> Caller {
         let mut caller = self.volume().own_caller().clone();
         let uid = request.uid();
         if uid != 0 && uid != self.options.uid {
@@ -240,7 +105,7 @@ impl RekeyFs {
         caller
     }
 
-    fn node(&self, number: INodeNo) -> Result<Arc<Node>, VolumeError> {
+    pub(super) fn node(&self, number: INodeNo) -> Result<Arc<Node>, VolumeError> {
         self.tree.node(number.0)
     }
 
@@ -267,7 +132,7 @@ impl RekeyFs {
     }
 
     /// An open file of the node: that of a handle, or one opened for this request.
-    fn with_file<T>(
+    pub(super) fn with_file<T>(
         &self,
         node: &Arc<Node>,
         handle: Option<FileHandle>,
@@ -355,194 +220,6 @@ impl RekeyFs {
         self.tree.directory(node)?.list(caller)
     }
 
-    fn xattr(
-        &self,
-        request: &Request,
-        number: INodeNo,
-        name: &OsStr,
-    ) -> Result<Vec<u8>, VolumeError> {
-        let node = self.node(number)?;
-        if let Some(attribute) = Attribute::parse(name.as_bytes()) {
-            let attribute = attribute.ok_or(VolumeError::NoAttribute)?;
-            let envelope = match self.tree.envelope(&node) {
-                Err(VolumeError::NoDataKey) => return Err(VolumeError::NoAttribute),
-                result => result?,
-            };
-            return control::read(&envelope, &self.outcomes, request.uid(), attribute);
-        }
-        let object = self.tree.object(&node)?;
-        if !Volume::is_sealed_xattr(name) {
-            return self.volume().plain_xattr(&object, name);
-        }
-        if !self.volume().has_sealed_xattrs(&object)? {
-            return Err(VolumeError::NoAttribute);
-        }
-        let caller = self.caller(request);
-        if node.kind == Kind::Directory {
-            let directory = self.tree.directory(&node)?;
-            directory.envelope().authorise(&caller)?;
-            return self.volume().sealed_xattr(&object, &*directory, name);
-        }
-        self.with_file(&node, None, &caller, |file| {
-            self.volume().sealed_xattr(&object, file, name)
-        })
-    }
-
-    fn xattr_names(&self, request: &Request, number: INodeNo) -> Result<Vec<u8>, VolumeError> {
-        let node = self.node(number)?;
-        let object = self.tree.object(&node)?;
-        let mut names = self.volume().plain_xattr_names(&object)?;
-        if self.volume().has_sealed_xattrs(&object)? {
-            let caller = self.caller(request);
-            names.extend(if node.kind == Kind::Directory {
-                let directory = self.tree.directory(&node)?;
-                directory.envelope().authorise(&caller)?;
-                self.volume().sealed_xattr_names(&object, &*directory)?
-            } else {
-                self.with_file(&node, None, &caller, |file| {
-                    self.volume().sealed_xattr_names(&object, file)
-                })?
-            });
-        }
-        Ok(names
-            .into_iter()
-            .flat_map(|mut name| {
-                name.push(0);
-                name
-            })
-            .collect())
-    }
-
-    fn set_xattr(
-        &self,
-        request: &Request,
-        number: INodeNo,
-        name: &OsStr,
-        value: &[u8],
-        flags: XattrFlags,
-    ) -> Result<(), VolumeError> {
-        let node = self.node(number)?;
-        let caller = self.caller(request);
-        if let Some(attribute) = Attribute::parse(name.as_bytes()) {
-            let attribute = attribute.ok_or(VolumeError::NotSupported {
-                what: "this control attribute",
-            })?;
-            let control = Control::from_attribute(attribute, value);
-            return self.control(request, &node, control);
-        }
-        let object = self.tree.object(&node)?;
-        let volume = self.volume();
-        if !Volume::is_sealed_xattr(name) {
-            return volume.set_plain_xattr(&object, name, value, flags);
-        }
-        if node.kind == Kind::Directory {
-            let directory = self.tree.directory(&node)?;
-            directory.envelope().authorise(&caller)?;
-            return volume.set_sealed_xattr(&object, &*directory, name, value, flags);
-        }
-        self.with_file(&node, None, &caller, |file| {
-            volume.set_sealed_xattr(&object, file, name, value, flags)
-        })
-    }
-
-    /// Applies a control request to a node and remembers what became of it for its caller.
-    fn control(
-        &self,
-        request: &Request,
-        node: &Arc<Node>,
-        control: Result<Control, VolumeError>,
-    ) -> Result<(), VolumeError> {
-        let envelope = self.tree.envelope(node)?;
-        let result = control
-            .map_err(control::Failure::from)
-            .and_then(|control| self.apply(request, node, &envelope, &control));
-        self.outcomes
-            .record(envelope.header().object, request.uid(), &result);
-        result.map(|_| ()).map_err(|failure| failure.error)
-    }
-
-    fn apply(
-        &self,
-        request: &Request,
-        node: &Arc<Node>,
-        envelope: &crate::volume::Envelope,
-        control: &Control,
-    ) -> Result<control::Outcome, control::Failure> {
-        let owner = self.tree.attributes(node)?.uid;
-        let is_owner = request.uid() == 0 || request.uid() == owner;
-        control::apply(envelope, &self.caller(request), is_owner, control)
-    }
-
-    fn remove_xattr(
-        &self,
-        request: &Request,
-        number: INodeNo,
-        name: &OsStr,
-    ) -> Result<(), VolumeError> {
-        let node = self.node(number)?;
-        if let Some(attribute) = Attribute::parse(name.as_bytes()) {
-            if attribute != Some(Attribute::Error) {
-                return Err(VolumeError::NotSupported {
-                    what: "removing a control attribute",
-                });
-            }
-            let object = self.tree.envelope(&node)?.header().object;
-            self.outcomes.clear_error(object, request.uid());
-            return Ok(());
-        }
-        let object = self.tree.object(&node)?;
-        let volume = self.volume();
-        if !Volume::is_sealed_xattr(name) {
-            return volume.remove_plain_xattr(&object, name);
-        }
-        if !volume.has_sealed_xattrs(&object)? {
-            return Err(VolumeError::NoAttribute);
-        }
-        let caller = self.caller(request);
-        if node.kind == Kind::Directory {
-            let directory = self.tree.directory(&node)?;
-            directory.envelope().authorise(&caller)?;
-            return volume.remove_sealed_xattr(&object, &*directory, name);
-        }
-        self.with_file(&node, None, &caller, |file| {
-            volume.remove_sealed_xattr(&object, file, name)
-        })
-    }
-
-    /// The ioctl: the errno that it returns (0: success) and the struct.
-    fn re_encrypt(
-        &self,
-        request: &Request,
-        number: INodeNo,
-        bytes: &[u8],
-    ) -> Result<(i32, Vec<u8>), VolumeError> {
-        let mut node = self.node(number)?;
-        let asked = ioctl::parse(bytes);
-        let mut looked_up = None;
-        if let Ok(ioctl::Asked {
-            name: Some(name), ..
-        }) = &asked
-        {
-            let found = self.tree.lookup(&node, name)?;
-            node = self.tree.node(found.inode)?;
-            looked_up = Some(found.inode);
-        }
-        let envelope = self.tree.envelope(&node);
-        if let Some(number) = looked_up {
-            self.tree.forget(number, 1);
-        }
-        let envelope = envelope?;
-        let result = asked
-            .map_err(control::Failure::from)
-            .and_then(|asked| self.apply(request, &node, &envelope, &asked.control));
-        self.outcomes
-            .record(envelope.header().object, request.uid(), &result);
-        let number = result
-            .as_ref()
-            .map_or_else(|failure| errno::of(&failure.error), |_| 0);
-        Ok((number, ioctl::answer(&result)))
-    }
-
     fn copy(
         &self,
         source: &File,
@@ -619,7 +296,7 @@ impl Filesystem for RekeyFs {
     }
 
     fn destroy(&mut self) {
-        self.handles.table.write().clear();
+        self.handles.clear();
     }
 
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
