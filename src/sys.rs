@@ -13,9 +13,21 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// # Errors
 /// `EAGAIN` or `EACCES` when somebody else holds a lock.
 pub fn lock_exclusive(fd: BorrowedFd<'_>) -> io::Result<()> {
+    lock(fd, libc::F_WRLCK)
+}
+
+/// Takes a lock that others may share, but not one who wants it alone.
+///
+/// # Errors
+/// As [`lock_exclusive`].
+pub fn lock_shared(fd: BorrowedFd<'_>) -> io::Result<()> {
+    lock(fd, libc::F_RDLCK)
+}
+
+fn lock(fd: BorrowedFd<'_>, kind: libc::c_int) -> io::Result<()> {
     // SAFETY: an all-zero flock is a valid value of this plain C struct.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
-    lock.l_type = libc::F_WRLCK as libc::c_short;
+    lock.l_type = kind as libc::c_short;
     lock.l_whence = libc::SEEK_SET as libc::c_short;
     // SAFETY: fd is open for the length of the call, and lock outlives it.
     let result = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };

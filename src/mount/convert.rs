@@ -12,9 +12,14 @@ use crate::volume::{Attributes, Kind};
 /// How long the kernel may keep what it has been told: every change goes through this mount.
 pub(super) const TTL: Duration = Duration::from_secs(3600);
 
-/// Set-id bits go when the file is written, and the kernel does not ask again by itself.
-pub(super) fn ttl(attr: &FileAttr) -> Duration {
-    if attr.perm & 0o6000 != 0 && attr.kind == FileType::RegularFile {
+/// How long the kernel may keep attributes.
+///
+/// Set-id bits go when a file is written, and the kernel does not ask again by itself. After a
+/// crash the size that a file has before it is opened may not be its last word (`sizes_may_change`):
+/// an append must not go by it.
+pub(super) fn ttl(attr: &FileAttr, sizes_may_change: bool) -> Duration {
+    let set_id = attr.perm & 0o6000 != 0;
+    if attr.kind == FileType::RegularFile && (set_id || sizes_may_change) {
         Duration::ZERO
     } else {
         TTL

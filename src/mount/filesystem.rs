@@ -90,6 +90,15 @@ impl RekeyFs {
         }
     }
 
+    fn ttl(&self, attr: &FileAttr) -> Duration {
+        ttl(attr, self.volume().sizes_may_change())
+    }
+
+    fn send_entry(&self, reply: ReplyEntry, attributes: &Attributes) {
+        let attr = file_attr(attributes.inode, attributes);
+        reply.entry_with_ttls(&self.ttl(&attr), &TTL, &attr, GENERATION);
+    }
+
     pub(super) fn volume(&self) -> &Arc<Volume> {
         self.tree.volume()
     }
@@ -261,11 +270,6 @@ impl RekeyFs {
     }
 }
 
-fn send_entry(reply: ReplyEntry, attributes: &Attributes) {
-    let attr = file_attr(attributes.inode, attributes);
-    reply.entry_with_ttls(&ttl(&attr), &TTL, &attr, GENERATION);
-}
-
 fn send_xattr(reply: ReplyXattr, size: u32, result: Result<Vec<u8>, Errno>) {
     match result {
         Err(errno) => reply.error(errno),
@@ -301,7 +305,7 @@ impl Filesystem for RekeyFs {
 
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         reply!(reply, "lookup", { self.tree.lookup(&self.node(parent)?, name) },
-            found => send_entry(reply, &found));
+            found => self.send_entry(reply, &found));
     }
 
     fn forget(&self, _request: &Request, number: INodeNo, count: u64) {
@@ -319,7 +323,7 @@ impl Filesystem for RekeyFs {
         reply: ReplyAttr,
     ) {
         reply!(reply, "getattr", { self.attr(&self.node(number)?) },
-            attr => reply.attr(&ttl(&attr), &attr));
+            attr => reply.attr(&self.ttl(&attr), &attr));
     }
 
     fn setattr(
@@ -361,7 +365,7 @@ impl Filesystem for RekeyFs {
                 self.set_times(&node, time_change(atime), time_change(mtime))?;
             }
             self.attr(&node)
-        }, attr => reply.attr(&ttl(&attr), &attr));
+        }, attr => reply.attr(&self.ttl(&attr), &attr));
     }
 
     fn readlink(&self, request: &Request, number: INodeNo, reply: ReplyData) {
@@ -395,7 +399,7 @@ impl Filesystem for RekeyFs {
             };
             self.tree.remember(&parent, stored, &attributes);
             Ok(attributes)
-        }, made => send_entry(reply, &made));
+        }, made => self.send_entry(reply, &made));
     }
 
     fn mkdir(
@@ -416,7 +420,7 @@ impl Filesystem for RekeyFs {
                 .create_directory(&self.caller(request), name, owner)?;
             self.tree.remember(&parent, stored, &attributes);
             Ok(attributes)
-        }, made => send_entry(reply, &made));
+        }, made => self.send_entry(reply, &made));
     }
 
     fn unlink(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
@@ -452,7 +456,7 @@ impl Filesystem for RekeyFs {
             )?;
             self.tree.remember(&parent, stored, &attributes);
             Ok(attributes)
-        }, made => send_entry(reply, &made));
+        }, made => self.send_entry(reply, &made));
     }
 
     fn rename(
@@ -490,7 +494,7 @@ impl Filesystem for RekeyFs {
             let (stored, attributes) = self.tree.directory(&parent)?.link(&object, new_name)?;
             self.tree.remember(&parent, stored, &attributes);
             Ok(attributes)
-        }, made => send_entry(reply, &made));
+        }, made => self.send_entry(reply, &made));
     }
 
     fn open(&self, request: &Request, number: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
@@ -667,7 +671,7 @@ impl Filesystem for RekeyFs {
                 let attr = file_attr(found.inode, &found);
                 let name = OsStr::from_bytes(&entry.name);
                 let (at, ino) = (at as u64 + 3, INodeNo(found.inode));
-                if reply.add(ino, at, name, &ttl(&attr), &attr, GENERATION) {
+                if reply.add(ino, at, name, &self.ttl(&attr), &attr, GENERATION) {
                     self.tree.forget(found.inode, 1);
                     break;
                 }
@@ -785,7 +789,7 @@ impl Filesystem for RekeyFs {
         }, (object, made) => {
             let handle = self.handles.insert(object);
             let attr = file_attr(made.inode, &made);
-            reply.created(&ttl(&attr), &attr, GENERATION, handle, FopenFlags::FOPEN_KEEP_CACHE);
+            reply.created(&self.ttl(&attr), &attr, GENERATION, handle, FopenFlags::FOPEN_KEEP_CACHE);
         });
     }
 

@@ -235,8 +235,32 @@ impl Tree {
         })
     }
 
-    /// As [`Tree::directory`], with `names` held already.
+    /// As [`Tree::directory`], with `names` held already. However deep a directory is, and however
+    /// many above it have been closed: they are opened one by one, from the highest.
     fn directory_locked(&self, node: &Arc<Node>) -> Result<Arc<Directory>, VolumeError> {
+        let mut closed = vec![Arc::clone(node)];
+        while let Some(lowest) = closed.last() {
+            if lowest.directory.lock().is_some() {
+                break;
+            }
+            let place = lowest.place.lock();
+            let parent = place.links.first().map(|link| Arc::clone(&link.parent));
+            let anchored = place.anchor.is_some();
+            drop(place);
+            match parent {
+                Some(parent) if !anchored => closed.push(parent),
+                _ => break,
+            }
+        }
+        let mut found = None;
+        for node in closed.iter().rev() {
+            found = Some(self.open_one(node)?);
+        }
+        found.ok_or_else(stale)
+    }
+
+    /// Opens a directory whose parents are open.
+    fn open_one(&self, node: &Arc<Node>) -> Result<Arc<Directory>, VolumeError> {
         if let Some(directory) = &*node.directory.lock() {
             return Ok(Arc::clone(directory));
         }
@@ -433,6 +457,18 @@ impl Tree {
     /// Never: there is always the root.
     pub fn is_empty(&self) -> bool {
         false
+    }
+}
+
+impl Drop for Node {
+    /// Without recursion: the chain of parents may be as deep as somebody cared to make it.
+    fn drop(&mut self) {
+        let mut waiting: Vec<_> = std::mem::take(&mut self.place.get_mut().links);
+        while let Some(link) = waiting.pop() {
+            if let Some(mut parent) = Arc::into_inner(link.parent) {
+                waiting.append(&mut parent.place.get_mut().links);
+            }
+        }
     }
 }
 

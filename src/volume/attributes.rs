@@ -176,8 +176,8 @@ impl Volume {
     /// The backing filesystem's.
     pub fn set_mode(&self, fd: impl AsFd, mode: u32) -> Result<(), VolumeError> {
         self.check_writable()?;
-        self.backing
-            .set_mode(fd.as_fd(), Mode::from_raw_mode(mode & 0o7777))
+        let mode = Mode::from_raw_mode(mode & 0o7777);
+        self.changing_mode(|| self.backing.set_mode(fd.as_fd(), mode))
             .map_err(failed("chmod"))
     }
 

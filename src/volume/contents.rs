@@ -10,7 +10,7 @@ use parking_lot::RwLockWriteGuard;
 
 use super::error::{VolumeError, failed};
 use super::file::File;
-use super::group::{Absent, Group};
+use super::group::Group;
 use super::layout::{GROUP_BYTES, GROUP_CHUNKS, MAX_PLAIN, PAGE, chunk_len, chunks, group_of};
 use super::page::{Entry, EntryPage, Page, Record, Seal, SizeRecord, Tail};
 
@@ -159,10 +159,15 @@ impl File {
             }
             drop(len);
             let mut len = self.len.write();
-            if offset > *len {
+            let old = *len;
+            if offset > old {
                 self.grow(&mut len, offset)?;
             }
             let result = self.write_parts(&mut len, offset, data);
+            if result.is_err() && *len > old {
+                // Nothing was written: the file must not be longer for it.
+                let _ = self.shrink(&mut len, old);
+            }
             self.envelope.publish_len(Some(*len));
             result
         })
@@ -319,21 +324,32 @@ impl File {
         if group.page.sealings + pages.len() as u64 > MOST_SEALINGS {
             return Err(VolumeError::NoncesUsedUp { group: part.group });
         }
-        let _creation = (!group.present).then(|| self.new_group.lock());
-        let around = if group.present {
-            None
-        } else {
+        // The successor whose link has to name this group: of a new one, and of one that a crash
+        // has left unlinked.
+        let creation = (!group.present).then(|| self.new_group.lock());
+        let linked_by = if creation.is_some() {
             let around = self.absent(part.group)?;
             group.page.previous_group = around.previous;
-            Some(around)
+            Some(around.next)
+        } else if self.volume().crashed(group.page.session) && part.group < self.last_group() {
+            let next = self.next_present(part.group + 1, self.last_group())?;
+            Some(next.map(|(next, _)| next))
+        } else {
+            None
         };
         let seals = self.seal_pages(&group.key, part.first(), &mut pages);
         let plan = self.plan(group, len, new_len, part, &seals);
-        let written = self.carry_out(&mut slot, len, part, &plan, &pages)?;
-        if let Some(around) = around {
-            self.link_new_group(part.group, &around, new_len)?;
+        let written = self.carry_out(&mut slot, len, part, &plan, &pages);
+        if let Some(next) = linked_by {
+            let linked = self.link_new_group(part.group, next, new_len);
+            if written.is_ok() {
+                linked?;
+            } else {
+                // What the failure has left is read again: the group may be there or not.
+                slot.take();
+            }
         }
-        Ok(written)
+        written
     }
 
     /// What a part does to its entry page.
@@ -518,20 +534,44 @@ impl File {
         Err(failed("write data")(errno))
     }
 
-    /// After a group between others came to be: its successor's link, and what is remembered.
-    fn link_new_group(&self, group: u64, around: &Absent, len: u64) -> Result<(), VolumeError> {
-        self.raise_last_group(group);
+    /// After a group came to be: its successor's link, and what is remembered.
+    fn link_new_group(&self, group: u64, next: Option<u64>, len: u64) -> Result<(), VolumeError> {
         self.gaps
             .lock()
             .retain(|(previous, next)| !(*previous < group && group < *next));
-        let Some(next) = around.next else {
-            return Ok(());
+        let Some(next) = next else {
+            return self.note_if_present(group);
         };
         let shared = self.groups.get(next);
         let mut slot = shared.write();
-        let mut page = self.load(&mut slot, next, len)?.page.clone();
+        if slot.is_none() {
+            let page = self.read_entry_page(next)?;
+            let page = page.ok_or(VolumeError::GroupMissing { group: next })?;
+            *slot = Some(self.make_group(Some(page), next, len)?);
+        }
+        let Some(successor) = slot.as_ref() else {
+            return Err(VolumeError::GroupMissing { group: next });
+        };
+        let mut page = successor.page.clone();
+        if page
+            .previous_group
+            .is_some_and(|previous| previous >= group)
+        {
+            return Ok(());
+        }
+        // A link to a group that a failed write has not made would be a lie.
+        if self.read_entry_page(group)?.is_none() {
+            return Ok(());
+        }
         page.previous_group = Some(group);
         self.replace_page(&mut slot, next, page)
+    }
+
+    fn note_if_present(&self, group: u64) -> Result<(), VolumeError> {
+        if self.read_entry_page(group)?.is_some() {
+            self.raise_last_group(group);
+        }
+        Ok(())
     }
 }
 

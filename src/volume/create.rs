@@ -49,7 +49,7 @@ impl Directory {
         let layout = self.volume().layout;
         let backing = &self.volume().backing;
         let unnamed = self.open_unnamed(owner)?;
-        let made = (|| {
+        let prepared = (|| {
             let entry_page = page.encode(&key.trailer(), key.object(), 0);
             let write = |bytes: &[u8], at| {
                 backing
@@ -59,19 +59,29 @@ impl Directory {
             write(&slot, 0)?;
             write(&entry_page.0, layout.entry_page(0))?;
             self.give_to(unnamed.fd.as_fd(), owner)?;
-            self.publish(&unnamed, &stored)?;
             self.volume().attributes_of(&unnamed.fd)
         })();
-        let attributes = match made {
-            Ok(attributes) => attributes,
+        let inode = match prepared {
+            Ok(attributes) => attributes.inode,
             Err(e) => {
                 unnamed.discard(self);
                 return Err(e);
             }
         };
-        let envelope = Envelope::fresh(self.volume(), unnamed.fd, attributes.inode, header);
+        // Known before it has a name: whoever finds the name shares this envelope.
+        let Unnamed { fd, temporary } = unnamed;
+        let envelope = Envelope::fresh(self.volume(), fd, inode, header);
         let handle = File::created(&envelope, key, &page)?;
-        Ok((stored.name, handle, attributes))
+        let published = self
+            .publish(envelope.reader(), temporary.as_deref(), &stored)
+            .and_then(|()| self.volume().attributes_of(envelope.reader()));
+        match published {
+            Ok(attributes) => Ok((stored.name, handle, attributes)),
+            Err(e) => {
+                self.discard(temporary.as_deref());
+                Err(e)
+            }
+        }
     }
 
     fn new_object(
@@ -118,14 +128,25 @@ impl Directory {
         }
     }
 
-    fn publish(&self, file: &Unnamed, stored: &StoredName) -> Result<(), VolumeError> {
+    fn publish(
+        &self,
+        fd: BorrowedFd<'_>,
+        temporary: Option<&CStr>,
+        stored: &StoredName,
+    ) -> Result<(), VolumeError> {
         self.write_companion(stored)?;
         let backing = &self.volume().backing;
-        match &file.temporary {
-            None => backing.link_at(file.fd.as_fd(), self.fd(), &stored.name),
+        match temporary {
+            None => backing.link_at(fd, self.fd(), &stored.name),
             Some(name) => self.rename_new(name, &stored.name),
         }
         .map_err(failed("create"))
+    }
+
+    fn discard(&self, temporary: Option<&CStr>) {
+        if let Some(name) = temporary {
+            let _ = self.volume().backing.unlink_at(self.fd(), name, false);
+        }
     }
 
     fn rename_new(&self, temporary: &CStr, name: &CStr) -> Result<(), Errno> {
@@ -352,6 +373,11 @@ impl Directory {
     /// As [`Directory::create_file`].
     pub fn start_over(&self, caller: &Caller, object: &OwnedFd) -> Result<Handle, VolumeError> {
         self.volume().check_writable()?;
+        let _one = self.volume().starting_over.lock();
+        // Another opening may have done it meanwhile.
+        if let Ok(envelope) = self.volume().envelope_of(object) {
+            return File::open(&envelope, caller, true);
+        }
         let (header, key) = self.new_object(caller, ObjectType::File)?;
         let slot = header.encode()?;
         let volume = self.volume();
@@ -383,11 +409,6 @@ struct Unnamed {
 
 impl Unnamed {
     fn discard(&self, directory: &Directory) {
-        if let Some(name) = &self.temporary {
-            let _ = directory
-                .volume()
-                .backing
-                .unlink_at(directory.fd(), name, false);
-        }
+        directory.discard(self.temporary.as_deref());
     }
 }

@@ -14,7 +14,7 @@ use super::group::Groups;
 use super::header::Header;
 use super::layout::{GROUP_CHUNKS, Layout, PAGE, chunks, group_of};
 use super::open::Volume;
-use super::page::{Entry, EntryPage, Page, Record, SizeRecord};
+use super::page::{Entry, EntryPage, Record, SizeRecord};
 use super::rewrap::Envelope;
 use super::subkeys::ObjectKey;
 use crate::kms::service::Caller;
@@ -160,24 +160,23 @@ impl File {
         let key = ObjectKey::new(header.object, data_key);
         header.verify_commitment(&key)?;
         let file = Self::new(envelope, key, &header);
-        if truncate {
-            file.start_over()?;
-            return Ok(file);
+        match file.load_contents() {
+            Ok(()) => Ok(file),
+            // Its contents are to go: it does not matter what has become of them.
+            Err(e) if truncate && !matches!(e, VolumeError::Backing { .. }) => {
+                log::warn!("a damaged file is started over: {e}");
+                file.start_over()?;
+                Ok(file)
+            }
+            Err(e) => Err(e),
         }
-        let mut page = Page::ZERO;
-        volume
-            .backing
-            .read(
-                envelope.reader(),
-                &mut [std::io::IoSliceMut::new(&mut page.0)],
-                file.layout().entry_page(0),
-            )
-            .map_err(failed("read an entry page"))?;
-        let page = file
-            .parse_entry_page(&page, 0)?
+    }
+
+    fn load_contents(&self) -> Result<(), VolumeError> {
+        let page = self
+            .read_entry_page(0)?
             .ok_or(VolumeError::GroupMissing { group: 0 })?;
-        file.judge(page)?;
-        Ok(file)
+        self.judge(page)
     }
 
     /// The volume.
@@ -291,19 +290,9 @@ impl File {
     fn recover_len(&self, found: u64, floor: u64) -> Result<u64, VolumeError> {
         let mut len = found;
         // Groups that were added since the record was set are found by what is stored.
-        if let Some(last) = chunks(found).checked_sub(1) {
-            let mut group = group_of(last);
-            while group > self.last_group() {
-                if self.is_present(group) {
-                    self.set_last_group(group);
-                    break;
-                }
-                // A hole that reaches down to the recorded last group has no present one in it.
-                match self.first_data_after(self.last_group())? {
-                    Some(first) if first <= group => group -= 1,
-                    _ => break,
-                }
-            }
+        let end = chunks(found).checked_sub(1).map_or(0, group_of);
+        while let Ok(Some((group, _))) = self.next_present(self.last_group() + 1, end) {
+            self.set_last_group(group);
         }
         while len > floor {
             let last = chunks(len) - 1;
@@ -338,30 +327,20 @@ impl File {
             }
             len = (last * PAGE).max(floor);
         }
+        self.lower_last_group(chunks(len).checked_sub(1).map_or(0, group_of))?;
         Ok(len)
     }
 
-    fn is_present(&self, group: u64) -> bool {
-        let mut page = Page::ZERO;
-        let read = self.volume().backing.read(
-            self.envelope.reader(),
-            &mut [std::io::IoSliceMut::new(&mut page.0)],
-            self.layout().entry_page(group),
-        );
-        read.is_ok() && matches!(self.parse_entry_page(&page, group), Ok(Some(_)))
-    }
-
-    fn first_data_after(&self, group: u64) -> Result<Option<u64>, VolumeError> {
-        let offset = self.layout().entry_page(group + 1);
-        let found = self
-            .volume()
-            .backing
-            .seek(self.envelope.reader(), rustix::fs::SeekFrom::Data(offset));
-        match found {
-            Ok(at) => Ok(Some(self.layout().group_at(at))),
-            Err(rustix::io::Errno::NXIO) => Ok(None),
-            Err(errno) => Err(failed("seek")(errno)),
+    /// After a cut: the last present group is at most `end`.
+    fn lower_last_group(&self, end: u64) -> Result<(), VolumeError> {
+        if self.last_group() <= end {
+            return Ok(());
         }
+        self.set_last_group(0);
+        while let Some((group, _)) = self.next_present(self.last_group() + 1, end)? {
+            self.set_last_group(group);
+        }
+        Ok(())
     }
 
     /// Makes the contents those of a new, empty file: for O_TRUNC of a damaged one.
@@ -456,7 +435,7 @@ impl File {
 
 /// The entry page of an empty file: dirty, since it is being written.
 pub(super) fn first_page(epoch: u32, session: u64) -> EntryPage {
-    let mut page = EntryPage::new(epoch, session, None);
+    let mut page = EntryPage::new(epoch, session, None, crate::primitives::random());
     page.record = Some(SizeRecord {
         record: Record::Dirty {
             floor: 0,

@@ -15,7 +15,7 @@ use super::error::{VolumeError, failed};
 use super::file::File;
 use super::layout::{GROUP_CHUNKS, chunks};
 use super::page::{Entry, EntryPage, Page, Seal};
-use crate::primitives::{ContentKey, NONCE, random_fill};
+use crate::primitives::{ContentKey, NONCE, random, random_fill};
 
 /// Groups that one file keeps in memory (5 KiB each) before unused ones go.
 const KEPT: usize = 256;
@@ -85,17 +85,27 @@ impl File {
             .ok_or(VolumeError::GroupUnverified { group: index })
     }
 
-    fn read_entry_page(&self, index: u64) -> Result<Option<EntryPage>, VolumeError> {
-        let mut page = Page::ZERO;
-        self.volume()
-            .backing
-            .read(
-                self.envelope.reader(),
-                &mut [IoSliceMut::new(&mut page.0)],
-                self.layout().entry_page(index),
-            )
-            .map_err(failed("read an entry page"))?;
-        self.parse_entry_page(&page, index)
+    pub(super) fn read_entry_page(&self, index: u64) -> Result<Option<EntryPage>, VolumeError> {
+        let mut result = Ok(None);
+        // Another group's page is read without its lock: a write that is under way may show half
+        // of itself. A damaged page stays damaged.
+        for _ in 0..4 {
+            let mut page = Page::ZERO;
+            self.volume()
+                .backing
+                .read(
+                    self.envelope.reader(),
+                    &mut [IoSliceMut::new(&mut page.0)],
+                    self.layout().entry_page(index),
+                )
+                .map_err(failed("read an entry page"))?;
+            result = self.parse_entry_page(&page, index);
+            if result.is_ok() {
+                break;
+            }
+            std::thread::yield_now();
+        }
+        result
     }
 
     pub(super) fn parse_entry_page(
@@ -109,6 +119,8 @@ impl File {
 
     fn read_group(&self, index: u64, len: u64) -> Result<Group, VolumeError> {
         let page = self.read_entry_page(index)?;
+        // Nobody makes a group while the neighbours of an absent one are looked for.
+        let _creation = page.is_none().then(|| self.new_group.lock());
         self.make_group(page, index, len)
     }
 
@@ -119,10 +131,11 @@ impl File {
         index: u64,
         len: u64,
     ) -> Result<Group, VolumeError> {
-        let key = self.key.group(index);
         let Some(page) = page else {
             let absent = self.absent(index)?;
-            let page = EntryPage::new(self.epoch, self.volume().session, absent.previous);
+            let session = self.volume().session;
+            let page = EntryPage::new(self.epoch, session, absent.previous, random());
+            let key = self.key.group(index, &page.salt);
             return Ok(Group {
                 page,
                 key,
@@ -130,6 +143,9 @@ impl File {
                 differs: false,
             });
         };
+        // A write that failed after it had made the group, or a crash, may not have told.
+        self.raise_last_group(index);
+        let key = self.key.group(index, &page.salt);
         let mut group = Group {
             page,
             key,
@@ -270,9 +286,34 @@ impl File {
                 next: None,
             });
         }
-        let mut candidate = index + 1;
+        let Some((next, page)) = self.next_present(index + 1, last)? else {
+            return Err(VolumeError::GroupMissing { group: index });
+        };
+        // Its link is what makes the absence legal; the nearest predecessor may be a later one, if
+        // a crash came before it was linked.
+        let mut previous = page
+            .previous_group
+            .filter(|previous| *previous < index)
+            .ok_or(VolumeError::GroupMissing { group: index })?;
+        while let Some((nearer, _)) = self.next_present(previous + 1, index - 1)? {
+            previous = nearer;
+        }
+        self.gaps.lock().push((previous, next));
+        Ok(Absent {
+            previous: Some(previous),
+            next: Some(next),
+        })
+    }
+
+    /// The first present group from `first` to `last`, found by what is stored.
+    pub(super) fn next_present(
+        &self,
+        first: u64,
+        last: u64,
+    ) -> Result<Option<(u64, EntryPage)>, VolumeError> {
+        let mut candidate = first;
         while candidate <= last {
-            // The next present group begins with the next stored data.
+            // A present group begins with stored data.
             let offset = self.layout().entry_page(candidate);
             let found = self
                 .volume()
@@ -280,24 +321,18 @@ impl File {
                 .seek(self.envelope.reader(), SeekFrom::Data(offset));
             candidate = match found {
                 Ok(at) => self.layout().group_at(at).max(candidate),
-                Err(Errno::NXIO) => break,
+                Err(Errno::NXIO) => return Ok(None),
                 Err(errno) => return Err(failed("seek")(errno)),
             };
-            if let Some(next) = self.read_entry_page(candidate)? {
-                // Its link is what makes the absence legal.
-                let previous = next.previous_group.unwrap_or(0);
-                if next.previous_group.is_none_or(|previous| previous >= index) {
-                    break;
-                }
-                self.gaps.lock().push((previous, candidate));
-                return Ok(Absent {
-                    previous: Some(previous),
-                    next: Some(candidate),
-                });
+            if candidate > last {
+                return Ok(None);
+            }
+            if let Some(page) = self.read_entry_page(candidate)? {
+                return Ok(Some((candidate, page)));
             }
             candidate += 1;
         }
-        Err(VolumeError::GroupMissing { group: index })
+        Ok(None)
     }
 
     /// Writes the entry page of a group.

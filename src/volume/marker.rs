@@ -29,6 +29,11 @@ const RANGES: usize = 64;
 pub struct CrashedSessions(Vec<(u64, u64)>);
 
 impl CrashedSessions {
+    /// Whether every session ended cleanly.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether `session` crashed.
     pub fn contains(&self, session: u64) -> bool {
         self.0
@@ -266,7 +271,12 @@ impl MarkerFile {
                     errno,
                 },
             })?;
-        if !read_only && crate::sys::lock_exclusive(fd.as_fd()).is_err() {
+        let locked = if read_only {
+            crate::sys::lock_shared(fd.as_fd())
+        } else {
+            crate::sys::lock_exclusive(fd.as_fd())
+        };
+        if locked.is_err() {
             return Err(VolumeError::VolumeBusy { path: owned() });
         }
         let mut pages = vec![0; 2 * PAGE];

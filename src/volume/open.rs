@@ -68,6 +68,12 @@ pub struct Volume {
     /// Groups whose entry page a failed write has left in doubt.
     doubtful: Mutex<HashSet<(Id, u64)>>,
     mark: Option<Mutex<(MarkerFile, Marker)>>,
+    /// The mark is a mount's: offline work neither sets it nor takes it away.
+    offline: bool,
+    /// One at a time lends an object's owner what its mode refuses.
+    modes: Mutex<()>,
+    /// One damaged file at a time is made anew.
+    pub(super) starting_over: Mutex<()>,
     key: VolumeKey,
     euid: u32,
 }
@@ -266,7 +272,10 @@ impl Volume {
             own,
             crashed: marker.crashed.clone(),
             doubtful: Mutex::new(HashSet::new()),
-            mark: (!options.read_only).then(|| Mutex::new((file, marker))),
+            mark: Some(Mutex::new((file, marker))),
+            offline: options.offline,
+            modes: Mutex::new(()),
+            starting_over: Mutex::new(()),
             key,
             euid: rustix::process::geteuid().as_raw(),
             backing,
@@ -281,7 +290,7 @@ impl Volume {
     /// # Errors
     /// The backing filesystem's; the mark then stays, and the next mount recovers.
     pub fn close(&self) -> Result<Vec<VolumeError>, VolumeError> {
-        let Some(mark) = &self.mark else {
+        let Some(mark) = self.mark.as_ref().filter(|_| !self.read_only) else {
             return Ok(Vec::new());
         };
         let envelopes: Vec<_> = self
@@ -296,13 +305,15 @@ impl Volume {
             .collect();
         let mut guard = mark.lock();
         let (file, marker) = &mut *guard;
-        if !marker.mounted {
+        if self.offline || !marker.mounted {
             return Ok(faults);
         }
         self.backing
             .sync_filesystem(self.root.as_fd())
             .map_err(failed("sync the filesystem"))?;
-        if faults.is_empty() {
+        // What a failed write has left in doubt is judged again by the next session, as after a
+        // crash.
+        if faults.is_empty() && self.doubtful.lock().is_empty() {
             marker.mounted = false;
             file.store(&*self.backing, marker, &self.key)
                 .map_err(failed("write rekeyfs.volume"))?;
@@ -395,6 +406,18 @@ impl Volume {
         self.doubtful.lock().insert((*object, group));
     }
 
+    /// Whether the stored size of a file that nobody has open may say more than its record: a
+    /// crash has left it so, and the first open puts it right.
+    pub fn sizes_may_change(&self) -> bool {
+        !self.crashed.is_empty()
+    }
+
+    /// Runs a change of an object's mode while nobody lends anything.
+    pub(super) fn changing_mode<T>(&self, change: impl FnOnce() -> T) -> T {
+        let _modes = self.modes.lock();
+        change()
+    }
+
     pub(super) fn check_writable(&self) -> Result<(), VolumeError> {
         if self.read_only {
             return Err(VolumeError::ReadOnly);
@@ -412,6 +435,7 @@ impl Volume {
     ) -> Result<T, Errno> {
         match f() {
             Err(Errno::ACCESS) if !self.read_only => {
+                let _modes = self.modes.lock();
                 let mode = Mode::from_raw_mode(self.backing.stat(fd)?.st_mode);
                 self.backing
                     .set_mode(fd, mode | bits)

@@ -12,6 +12,7 @@ pub const PAGE_BYTES: usize = 4096;
 const ENTRY: usize = 60;
 const TRAILER_AT: usize = PAGE_BYTES - TRAILER;
 const TRAILER: usize = 256;
+const SALT_AT: usize = 116;
 const MACED: usize = TRAILER - 32;
 /// "No group before this one."
 const NONE: u64 = u64::MAX;
@@ -172,11 +173,14 @@ pub struct EntryPage {
     pub tail: Option<Tail>,
     /// Of group 0 only.
     pub record: Option<SizeRecord>,
+    /// Random: a group that comes to be again after a shrink has another key, so that `sealings`
+    /// counts everything that was ever sealed under this one.
+    pub salt: [u8; 16],
 }
 
 impl EntryPage {
     /// The page of a new group: 64 holes.
-    pub fn new(epoch: u32, session: u64, previous_group: Option<u64>) -> Self {
+    pub fn new(epoch: u32, session: u64, previous_group: Option<u64>, salt: [u8; 16]) -> Self {
         Self {
             entries: [Entry::Hole; GROUP_CHUNKS as usize],
             epoch,
@@ -186,6 +190,7 @@ impl EntryPage {
             sealings: 0,
             tail: None,
             record: None,
+            salt,
         }
     }
 
@@ -253,7 +258,8 @@ impl EntryPage {
         let (len, target) = (reader.u64("length").ok()?, reader.u64("target").ok()?);
         let (last_group, set_in) = (reader.u64("last group").ok()?, reader.u64("session").ok()?);
         let lowest_epoch = reader.u32("lowest epoch").ok()?;
-        reader.zeros(108, "reserved").ok()?;
+        let salt = reader.array("salt").ok()?;
+        reader.zeros(92, "reserved").ok()?;
         reader.finish("trailer").ok()?;
         let record = match state {
             0 => None,
@@ -275,6 +281,7 @@ impl EntryPage {
                 session: set_in,
                 lowest_epoch,
             }),
+            salt,
         })
     }
 
@@ -307,6 +314,8 @@ impl EntryPage {
             }
             out.extend_from_slice(&record.lowest_epoch.to_le_bytes());
         }
+        out.resize(SALT_AT, 0);
+        out.extend_from_slice(&self.salt);
         out.resize(MACED, 0);
         let mac = key.sign(&[&out]);
         page.0[TRAILER_AT..TRAILER_AT + MACED].copy_from_slice(&out);
@@ -329,7 +338,7 @@ mod tests {
     }
 
     fn sample() -> EntryPage {
-        let mut page = EntryPage::new(1, 5, None);
+        let mut page = EntryPage::new(1, 5, None, [6; 16]);
         page.set(
             0,
             Entry::Data {

@@ -39,7 +39,7 @@ impl File {
             .map_err(failed("set the size"))
     }
 
-    fn shrink(&self, len: &mut u64, new: u64) -> Result<(), VolumeError> {
+    pub(super) fn shrink(&self, len: &mut u64, new: u64) -> Result<(), VolumeError> {
         let last_kept = chunks(new).checked_sub(1).map_or(0, group_of);
         // Which group is the last present one can only be told while its successors are there. What
         // a group in memory says of its predecessor is from the time when it was looked for.
@@ -127,7 +127,10 @@ impl File {
         if !(*len).is_multiple_of(PAGE) && chunks(new) > chunks(*len) {
             self.truncate_stored(chunks(*len) * PAGE)?;
         }
-        self.truncate_stored(new)?;
+        if let Err(e) = self.truncate_stored(new) {
+            let _ = self.truncate_stored(*len);
+            return Err(e);
+        }
         *len = new;
         Ok(())
     }
@@ -186,12 +189,16 @@ impl File {
             if offset < head_end {
                 self.write_zeros(*len, offset, head_end)?;
             }
-            for group in group_of(first_whole)..=group_of(last_whole.saturating_sub(1)) {
+            // Absent groups are holes already, however many there are.
+            let end_group = group_of(last_whole.saturating_sub(1)).min(self.last_group());
+            let mut next = group_of(first_whole);
+            while let Some((group, _)) = self.next_present(next, end_group)? {
                 let first = first_whole.max(group * GROUP_CHUNKS);
                 let last = last_whole.min((group + 1) * GROUP_CHUNKS);
                 if first < last {
                     self.punch_group(*len, group, first, last)?;
                 }
+                next = group + 1;
             }
             let tail_start = (last_whole * PAGE).max(head_end);
             if tail_start < end {

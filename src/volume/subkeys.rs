@@ -37,9 +37,9 @@ impl ObjectKey {
         MacKey::new(self.expand::<32>(&[b"trailer"]).expose())
     }
 
-    /// Seals the chunks of one group.
-    pub fn group(&self, group: u64) -> ContentKey {
-        ContentKey::new(&self.expand::<32>(&[b"group", &group.to_le_bytes()]))
+    /// Seals the chunks of one group, for as long as the group exists.
+    pub fn group(&self, group: u64, salt: &[u8; 16]) -> ContentKey {
+        ContentKey::new(&self.expand::<32>(&[b"group", &group.to_le_bytes(), salt]))
     }
 
     /// Seals the names in a directory.
