@@ -22,17 +22,29 @@ pub struct Tally {
     pub failed: u64,
 }
 
-/// Rewraps `path` by `rewrap`, and everything below it if `recursive`: a directory before what is
+/// Rewraps one object: where it was found, and what became of it.
+pub type Rewrap<'a> = dyn FnMut(&Path) -> (Place, Result<(), String>) + 'a;
+
+/// Where an object was found to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In a mounted volume: every name is the user's.
+    Mounted,
+    /// In a backing directory: names of the volume itself lie between the stored ones.
+    Stored,
+}
+
+/// Rewraps `root` by `rewrap`, and everything below it if `recursive`: a directory before what is
 /// in it, so that what is made meanwhile has the new key already. Symlinks are not followed, and
 /// only files and directories have data keys.
 pub fn rewrap_tree(
-    path: &Path,
+    root: &Path,
     recursive: bool,
     progress: &mut dyn Progress,
-    rewrap: &mut dyn FnMut(&Path) -> Result<(), String>,
+    rewrap: &mut Rewrap<'_>,
 ) -> Tally {
     let mut tally = Tally::default();
-    let mut waiting = vec![path.to_owned()];
+    let mut waiting = vec![root.to_owned()];
     while let Some(path) = waiting.pop() {
         let kind = match std::fs::symlink_metadata(&path) {
             Ok(metadata) => metadata.file_type(),
@@ -42,9 +54,14 @@ pub fn rewrap_tree(
             }
         };
         if !kind.is_file() && !kind.is_dir() {
+            if path == *root {
+                let error = "only files and directories have data keys";
+                fail(&mut tally, progress, &path, error);
+            }
             continue;
         }
-        match rewrap(&path) {
+        let (place, result) = rewrap(&path);
+        match result {
             Ok(()) => {
                 tally.done += 1;
                 progress.done(&path);
@@ -52,7 +69,7 @@ pub fn rewrap_tree(
             Err(e) => fail(&mut tally, progress, &path, &e),
         }
         if recursive && kind.is_dir() {
-            match children(&path) {
+            match children(&path, place) {
                 Ok(children) => waiting.extend(children),
                 Err(e) => fail(&mut tally, progress, &path, &e.to_string()),
             }
@@ -67,13 +84,14 @@ fn fail(tally: &mut Tally, progress: &mut dyn Progress, path: &Path, error: &str
 }
 
 /// The entries of a directory, in reverse order, without what belongs to the volume itself.
-fn children(path: &Path) -> std::io::Result<Vec<PathBuf>> {
+fn children(path: &Path, place: Place) -> std::io::Result<Vec<PathBuf>> {
     let mut out = Vec::new();
     for entry in std::fs::read_dir(path)? {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.as_encoded_bytes();
-        if !name.starts_with(b"rekeyfs.") || name.starts_with(b"rekeyfs.long.") {
+        let internal = place == Place::Stored && name.starts_with(b"rekeyfs.");
+        if !internal || name.starts_with(b"rekeyfs.long.") {
             out.push(entry.path());
         }
     }

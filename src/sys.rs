@@ -24,6 +24,17 @@ pub fn lock_shared(fd: BorrowedFd<'_>) -> io::Result<()> {
     lock(fd, libc::F_RDLCK)
 }
 
+/// Whether somebody else holds a lock on the file; takes none.
+pub fn is_locked(fd: BorrowedFd<'_>) -> bool {
+    // SAFETY: an all-zero flock is a valid value of this plain C struct.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as libc::c_short;
+    lock.l_whence = libc::SEEK_SET as libc::c_short;
+    // SAFETY: fd is open for the length of the call, and lock is written while it lives.
+    let result = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) };
+    result == 0 && lock.l_type != libc::F_UNLCK as libc::c_short
+}
+
 fn lock(fd: BorrowedFd<'_>, kind: libc::c_int) -> io::Result<()> {
     // SAFETY: an all-zero flock is a valid value of this plain C struct.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };

@@ -276,7 +276,11 @@ int main(int argc, char **argv) {
 	start(); r.reserved = 1; expect(__LINE__, EINVAL);
 	start(); put(REKEYFS_DESTINATION_KEY_ID, "x"); r.field[REKEYFS_DESTINATION_KEY_ID].length = 70000; expect(__LINE__, EINVAL);
 	start(); r.flags = REKEYFS_NEW_DATA_KEY; expect(__LINE__, EOPNOTSUPP);
-	errno = 0; if (ioctl(fd, _IOWR(0xA7, 0x52, char[100]), &r) != -1 || errno != ENOTTY) return 5;
+	static char other[16300];
+	errno = 0; if (ioctl(fd, _IOWR(0xA7, 0x52, char[100]), other) != -1 || errno != EINVAL) return 5;
+	errno = 0; if (ioctl(fd, _IOWR(0xA7, 0x52, char[16300]), other) != -1 || errno != E2BIG) return 10;
+	errno = 0; if (ioctl(fd, _IOWR(0xA7, 0x53, char[16000]), other) != -1 || errno != ENOTTY) return 11;
+	start(); put(REKEYFS_DESTINATION_KEY_ID, ""); expect(__LINE__, EINVAL); /* empty is not absent */
 	char byte; if (read(fd, &byte, 1) != -1) return 6;
 	/* by name, through the directory */
 	fd = open(argv[2], O_RDONLY | O_DIRECTORY);
@@ -417,7 +421,7 @@ fn after_kill_9_the_dead_mount_is_cleared_and_everything_is_there() {
         "cp -a $SRC/src $MNT/; echo tail > $MNT/log; exec 7>>$MNT/log; echo more >&7
           pkill -9 -f \"mount .*$MNT \"; exec 7>&- || true
           while stat -f $MNT >/dev/null 2>&1; do :; done
-          rekeyfs mount $VOL $MNT 2>said; grep -q 'dead mount' said
+          rekeyfs mount $VOL $MNT/ 2>said; grep -q 'dead mount' said
           diff -r $SRC/src $MNT/src; [ \"$(cat $MNT/log)\" = \"$(printf 'tail\\nmore')\" ]",
     );
 }
@@ -592,6 +596,30 @@ fn offline_rekey_and_info_work_on_stored_objects() {
           find $VOL -name 'rekeyfs.dir' -exec rekeyfs info {} \\; ; rekeyfs info $VOL --output json
           rekeyfs mount $VOL $MNT; [ $(cat $MNT/d/f) = x ]; rekeyfs info $MNT/d/f");
     assert_eq!(said.matches(&id).count(), 4, "{said}");
+}
+
+#[test]
+fn rekey_takes_every_file_whatever_its_name_and_nothing_by_mistake() {
+    let m = Mount::new();
+    let id = m.key("SYMMETRIC_DEFAULT", "alias/new");
+    m.sh("mkdir $MNT/rekeyfs.d; touch $MNT/rekeyfs.h $MNT/rekeyfs.d/rekeyfs.dir; rekeyfs rekey -q -r $MNT --destination-key-id alias/new");
+    let said = m.sh("getfattr -R --absolute-names --only-values -n user.kms.key_id $MNT");
+    assert_eq!(said.matches(&id).count(), 4, "{said}");
+    let (code, said) = m.fails("rekeyfs rekey -r $MNT --destination-key-id ''");
+    assert_eq!(code, 2, "{said}");
+    m.fails("mkfifo fifo; rekeyfs rekey fifo --destination-key-id alias/new");
+    // Metadata is shown when the key is disabled: that is when one looks.
+    m.sh(&format!("rekeyfs kms disable-key --key-id {id}; rekeyfs info $MNT | grep {id}; rekeyfs info $MNT/rekeyfs.h | grep {id}"));
+}
+
+#[test]
+fn an_interrupted_first_use_is_no_use() {
+    let m = Mount::new();
+    m.sh("install -m 600 /dev/null empty.db; rekeyfs --keystore empty.db kms create-key | grep -c Enabled
+          install -m 600 /dev/null two.db; echo pw > pw; rekeyfs --keystore two.db --passphrase-file pw keystore create --passphrase
+          echo > none; ! rekeyfs --keystore three.db --passphrase-file none keystore create --passphrase 2>err; grep -q empty err; [ ! -e three.db ]
+          sqlite3 other.db 'create table t(a)'; chmod 600 other.db; before=$(sha256sum < other.db); ! rekeyfs --keystore other.db kms list-keys 2>err
+          grep -q 'not a rekeyfs keystore' err; [ \"$before\" = \"$(sha256sum < other.db)\" ]");
 }
 
 #[test]

@@ -149,6 +149,11 @@ fn operations() -> Vec<(&'static str, Operation)> {
             file.set_len(2 * GROUP as u64 + 5)
         }),
         ("truncate to nothing", |w, r| file(w, r)?.set_len(0)),
+        ("open with O_TRUNC", |w, r| {
+            let stored = r.seal(OsStr::new("file"))?.name;
+            let envelope = r.volume().envelope_of(&r.object(&stored)?)?;
+            rekeyfs::volume::File::open(&envelope, &w.keys.caller, true).map(|_| ())
+        }),
         ("truncate up", |w, r| {
             file(w, r)?.set_len(4 * GROUP as u64 + 1)
         }),
@@ -432,4 +437,109 @@ fn a_rewrap_leaves_no_copy_of_the_old_wrap_in_the_file() {
         .expect("rewrap");
     assert!(!contains(&old));
     assert!(contains(&envelope.wrapped().blob));
+}
+
+/// The groups of a sparse file that are written one after the other, in no order.
+const ORDER: [u64; 5] = [9, 3, 6, 1, 4];
+
+#[test]
+fn groups_between_others_are_found_after_any_stop_and_any_failure() {
+    for fate in [
+        Fate::StopBefore,
+        Fate::StopInside,
+        Fate::Fail(Errno::NOSPC),
+        Fate::FailFrom(Errno::IO),
+    ] {
+        for at in 1.. {
+            let dir = temporary();
+            let keys = keys(dir.path());
+            let path = dir.path().join("volume");
+            keys.init(&path);
+            let backing = Faulty::new(at, fate);
+            let volume = keys.open_on(backing.clone(), &path).expect("open");
+            let root = volume.root().expect("root");
+            let file = keys.create(&root, "file").expect("create");
+            backing.arm();
+            let place = |group: u64| group * GROUP as u64 + 77;
+            let written: Vec<u64> = ORDER
+                .into_iter()
+                .filter(|group| file.write(place(*group), b"data").is_ok_and(|n| n == 4))
+                .collect();
+            let over = !backing.hit();
+            if matches!(fate, Fate::StopBefore | Fate::StopInside) && !over {
+                backing.stop();
+            } else {
+                backing.disarm();
+            }
+            drop(file);
+            drop(root);
+            if !matches!(fate, Fate::StopBefore | Fate::StopInside) || over {
+                volume.close().expect("close");
+            }
+            drop(volume);
+            let volume = keys.open(&path);
+            let root = volume.root().expect("root");
+            let file = keys.open_file(&root, "file").expect("open");
+            let what = format!("{fate:?} {at}");
+            for group in &written {
+                assert_eq!(
+                    file.read(place(*group), 4).expect(&what).as_bytes(),
+                    b"data",
+                    "{what}"
+                );
+                let found = file.seek(group * GROUP as u64, false).expect(&what);
+                assert_eq!(found, Some(group * GROUP as u64), "{what}: SEEK_DATA");
+            }
+            // A shrink and a punch find every group as well.
+            file.write(place(2), b"more").expect(&what);
+            file.set_len(7 * GROUP as u64).expect(&what);
+            file.punch(0, 7 * GROUP as u64).expect(&what);
+            assert!(
+                read_all(&file).expect(&what).iter().all(|byte| *byte == 0),
+                "{what}"
+            );
+            assert_eq!(file.seek(0, false).expect(&what), None, "{what}");
+            if over {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn offline_work_does_not_forget_that_a_mount_has_crashed() {
+    use rekeyfs::volume::{OpenOptions, Volume};
+    let world = World::new();
+    for at in 1..6 {
+        let path = world.copy();
+        let backing = Faulty::new(at, Fate::StopBefore);
+        let volume = world.keys.open_on(backing.clone(), &path).expect("open");
+        let root = volume.root().expect("root");
+        backing.arm();
+        let _ = write(&world, &root, 3 * CHUNK, &[0xa1; CHUNK]);
+        backing.stop();
+        drop(root);
+        drop(volume);
+        let kms = world.keys.kms.clone();
+        let options = OpenOptions {
+            read_only: false,
+            offline: true,
+        };
+        let system = Arc::new(rekeyfs::volume::backing::System);
+        Volume::open(system, kms, &path, options)
+            .expect("offline")
+            .close()
+            .expect("close");
+        let volume = world.keys.open(&path);
+        let found = found(&world, &volume.root().expect("root"));
+        let mut after = contents();
+        after[3 * CHUNK..4 * CHUNK].fill(0xa1);
+        check(
+            &format!("stopped at {at}"),
+            &contents(),
+            &after,
+            &contents(),
+            &found,
+        );
+    }
 }

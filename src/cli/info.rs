@@ -58,37 +58,43 @@ fn failed(path: &Path) -> impl Fn(rustix::io::Errno) -> Fault {
 
 /// What a mount tells; `None` when the path is in none.
 fn mounted(path: &Path) -> Result<Option<Value>, Fault> {
-    let fd = open(path).map_err(failed(path))?;
-    let flags = AskFlags {
-        query: true,
-        ..AskFlags::default()
-    };
-    let mut bytes = ioctl::ask(flags, 0, &[]).unwrap_or_default();
-    if crate::sys::ioctl_struct(fd.as_fd(), ioctl::REENCRYPT, &mut bytes).is_err() {
-        return Ok(None);
-    }
-    let generation = Answer::new(bytes).map_or(0, |answer| answer.generation());
     let attribute = |name: &str| -> Result<String, Fault> {
         let mut buffer = vec![0; 65_536];
-        let len = rustix::fs::fgetxattr(&fd, format!("user.kms.{name}"), &mut buffer)
+        // By path: a directory whose key is disabled cannot be opened, but can be asked.
+        let len = rustix::fs::lgetxattr(path, format!("user.kms.{name}"), &mut buffer)
             .map_err(failed(path))?;
         buffer.truncate(len);
         Ok(String::from_utf8_lossy(&buffer).into_owned())
     };
+    let stat = rustix::fs::lstat(path).map_err(failed(path))?;
+    if attribute("data_key").is_err() {
+        return Ok(None);
+    }
     let context = attribute("encryption_context")?;
     let data_key = attribute("data_key")?;
     let (epoch, created) = data_key.split_once(' ').unwrap_or((&data_key, ""));
-    let stat = rustix::fs::fstat(&fd).map_err(failed(path))?;
     Ok(Some(json!({
         "KeyId": attribute("key_id")?,
         "EncryptionAlgorithm": attribute("encryption_algorithm")?,
         "EncryptionContext": serde_json::from_str::<Value>(&context).unwrap_or_default(),
-        "Generation": generation,
+        "Generation": generation(path),
         "Epoch": epoch.trim_start_matches("epoch=").parse::<u32>().unwrap_or_default(),
         "Created": created.trim_start_matches("created="),
         "PlainBytes": stat.st_size,
         "StoredBytes": stat.st_blocks * 512,
     })))
+}
+
+/// The header's generation; `None` when the object cannot be opened for the ioctl.
+fn generation(path: &Path) -> Option<u64> {
+    let fd = open(path).ok()?;
+    let flags = AskFlags {
+        query: true,
+        ..AskFlags::default()
+    };
+    let mut bytes = ioctl::ask(flags, 0, &[])?;
+    crate::sys::ioctl_struct(fd.as_fd(), ioctl::REENCRYPT, &mut bytes).ok()?;
+    Some(Answer::new(bytes)?.generation())
 }
 
 /// What the header of a stored object says.
@@ -137,7 +143,12 @@ fn stored(path: &Path) -> Result<Value, Fault> {
 fn read_slots(path: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read;
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?
+    use std::os::unix::fs::OpenOptionsExt;
+    // A FIFO must not be waited for.
+    std::fs::File::options()
+        .read(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open(path)?
         .take(65_536)
         .read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::report::{Exit, Fault};
+use super::report::Fault;
 use super::settings::Settings;
 use crate::kms::rootkey::{RootKeySource, key_file};
-use crate::kms::store::{Store, StoreError};
+use crate::kms::store::Store;
 use crate::secret::SecretBytes;
 
 #[derive(Args)]
@@ -47,7 +47,9 @@ impl Keystore {
                 println!("root key {}", key_file(&path).display());
             }
             Command::Create { passphrase: true } => {
-                let ask = || settings.passphrase("New passphrase: ");
+                let file = settings.passphrase_source();
+                let passphrase = settings.new_passphrase(file.as_deref())?;
+                let ask = || Ok(SecretBytes::new(passphrase.expose().to_vec()));
                 Store::create(&path, &RootKeySource::Passphrase(&ask))?;
                 println!("keystore {}", path.display());
             }
@@ -55,15 +57,7 @@ impl Keystore {
                 new_passphrase_file,
             } => {
                 let kms = settings.open()?;
-                let new = match new_passphrase_file {
-                    Some(path) => read_first_line(path)?,
-                    None => rpassword::prompt_password("New passphrase: ")
-                        .map(|text| SecretBytes::new(text.into_bytes()))
-                        .map_err(|e| Fault::new(Exit::Keystore, format!("new passphrase: {e}")))?,
-                };
-                if new.is_empty() {
-                    return Err(Fault::new(Exit::Usage, "the new passphrase is empty"));
-                }
+                let new = settings.new_passphrase(new_passphrase_file.as_deref())?;
                 kms.store().set_passphrase(&new, crate::kms::now())?;
             }
             Command::Backup { file } => {
@@ -78,17 +72,4 @@ impl Keystore {
         }
         Ok(())
     }
-}
-
-fn read_first_line(path: &PathBuf) -> Result<SecretBytes, StoreError> {
-    let bytes = SecretBytes::new(std::fs::read(path).map_err(|source| StoreError::Io {
-        path: path.clone(),
-        source,
-    })?);
-    let line = bytes
-        .expose()
-        .split(|byte| *byte == b'\n')
-        .next()
-        .unwrap_or_default();
-    Ok(SecretBytes::new(line.to_vec()))
 }

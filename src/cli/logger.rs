@@ -2,6 +2,7 @@
 //!
 //! `REKEYFS_LOG` sets the level (error, warn, info, debug, trace); warn by default.
 
+use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -36,7 +37,8 @@ impl Log for Logger {
             };
             crate::sys::syslog(priority, &line);
         } else {
-            eprintln!("rekeyfs: {line}");
+            // A closed standard error must not end the thread that logs.
+            let _ = writeln!(std::io::stderr(), "rekeyfs: {line}");
         }
     }
 

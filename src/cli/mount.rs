@@ -165,7 +165,7 @@ impl Mount {
 
 /// Checks the mountpoint, and clears a dead mount of ours away.
 fn prepare(path: &Path) -> Result<PathBuf, Fault> {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let absolute = super::umount::resolve(path);
     if let Some(MountEntry { ours: true, .. }) = mounted_at(&absolute)
         // What the kernel still remembers of it would answer stat.
         && rustix::fs::statfs(&absolute).err() == Some(rustix::io::Errno::NOTCONN)

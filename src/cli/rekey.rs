@@ -12,7 +12,7 @@ use super::settings::Settings;
 use crate::kms::service::{EncryptionAlgorithm, Exception, ReEncryptRequest, parse_context};
 use crate::mount::control::{self, Control};
 use crate::mount::ioctl::{self, Answer, AskFlags, Field};
-use crate::rotate::{Progress, rewrap_tree};
+use crate::rotate::{Place, Progress, rewrap_tree};
 use crate::volume::backing::System;
 use crate::volume::{OpenOptions, RewrapRequest, Volume};
 
@@ -74,6 +74,10 @@ impl Rekey {
                 Exit::Failed,
                 "a new data key (reseal): not available in this version",
             ));
+        }
+        if self.destination_key_id.as_deref() == Some("") {
+            return Err(Fault::new(Exit::Usage, "--destination-key-id is empty")
+                .hint("leave it out to keep the key that each object has"));
         }
         let request = self.request()?;
         let mut offline = Offline {
@@ -143,10 +147,10 @@ impl Rekey {
         path: &Path,
         request: &RewrapRequest,
         offline: &mut Offline<'_>,
-    ) -> Result<(), String> {
+    ) -> (Place, Result<(), String>) {
         match self.by_ioctl(path) {
-            Some(result) => result,
-            None => offline.rewrap(path, request),
+            Some(result) => (Place::Mounted, result),
+            None => (Place::Stored, offline.rewrap(path, request)),
         }
     }
 

@@ -61,32 +61,52 @@ impl Settings {
             })
     }
 
+    /// The file that the passphrase comes from, if one is named.
+    pub fn passphrase_source(&self) -> Option<PathBuf> {
+        self.passphrase_file
+            .clone()
+            .or_else(|| variable("REKEYFS_PASSPHRASE_FILE").map(PathBuf::from))
+    }
+
     /// Asks for the passphrase: from its file, else from the terminal.
     ///
     /// # Errors
     /// [`StoreError::PassphraseNeeded`] without either.
     pub fn passphrase(&self, prompt: &str) -> Result<SecretBytes, StoreError> {
-        let file = self
-            .passphrase_file
-            .clone()
-            .or_else(|| variable("REKEYFS_PASSPHRASE_FILE").map(PathBuf::from));
-        if let Some(path) = file {
-            let bytes = SecretBytes::new(
-                std::fs::read(&path).map_err(|source| StoreError::Io { path, source })?,
-            );
-            let line = bytes
-                .expose()
-                .split(|byte| *byte == b'\n')
-                .next()
-                .unwrap_or_default();
-            return Ok(SecretBytes::new(line.to_vec()));
+        if let Some(path) = self.passphrase_source() {
+            return first_line(&path);
         }
-        let needed = |_| StoreError::PassphraseNeeded {
+        Self::prompt(prompt).map_err(|_| StoreError::PassphraseNeeded {
             path: self.keystore.clone().unwrap_or_else(|| "keystore".into()),
+        })
+    }
+
+    /// Asks at the terminal.
+    fn prompt(prompt: &str) -> std::io::Result<SecretBytes> {
+        rpassword::prompt_password(prompt).map(|text| SecretBytes::new(text.into_bytes()))
+    }
+
+    /// Asks for a new passphrase, twice at a terminal: a typing error would lock everything up.
+    ///
+    /// # Errors
+    /// An empty passphrase, two different ones, or nobody to ask.
+    pub fn new_passphrase(&self, file: Option<&Path>) -> Result<SecretBytes, Fault> {
+        let fault = |fact: &str| Fault::new(Exit::Usage, format!("new passphrase: {fact}"));
+        let new = match file {
+            Some(path) => first_line(path)?,
+            None => {
+                let ask = |prompt| Self::prompt(prompt).map_err(|e| fault(&e.to_string()));
+                let new = ask("New passphrase: ")?;
+                if new.expose() != ask("Once more: ")?.expose() {
+                    return Err(fault("the two are not the same"));
+                }
+                new
+            }
         };
-        rpassword::prompt_password(prompt)
-            .map(|text| SecretBytes::new(text.into_bytes()))
-            .map_err(needed)
+        if new.is_empty() {
+            return Err(fault("is empty"));
+        }
+        Ok(new)
     }
 
     /// Opens the keystore.
@@ -95,7 +115,7 @@ impl Settings {
     /// The store's.
     pub fn open(&self) -> Result<Arc<Kms>, Fault> {
         let path = self.keystore_path()?;
-        Ok(Arc::new(Kms::new(self.open_store(&path, false)?)))
+        Ok(Arc::new(Kms::new(self.open_store(&path)?)))
     }
 
     /// Opens the keystore, or makes one with a root key file.
@@ -104,20 +124,19 @@ impl Settings {
     /// The store's.
     pub fn open_or_create(&self) -> Result<Arc<Kms>, Fault> {
         let path = self.keystore_path()?;
-        let create = !path.exists();
-        match self.open_store(&path, create) {
-            // Another process was faster.
-            Err(StoreError::Exists { .. }) => {
-                Ok(Arc::new(Kms::new(self.open_store(&path, false)?)))
-            }
-            result => Ok(Arc::new(Kms::new(result?))),
+        match self.open_store(&path) {
+            Err(StoreError::Missing { .. }) => {}
+            result => return Ok(Arc::new(Kms::new(result?))),
         }
+        let store = match Store::create(&path, &RootKeySource::File) {
+            // Another process was faster.
+            Err(StoreError::Exists { .. }) => self.open_store(&path),
+            result => result,
+        };
+        Ok(Arc::new(Kms::new(store?)))
     }
 
-    fn open_store(&self, path: &Path, create: bool) -> Result<Store, StoreError> {
-        if create {
-            return Store::create(path, &RootKeySource::File);
-        }
+    fn open_store(&self, path: &Path) -> Result<Store, StoreError> {
         let ask = || self.passphrase("Passphrase of the keystore: ");
         Store::open(path, &RootKeySource::Passphrase(&ask))
     }
@@ -152,4 +171,14 @@ impl Settings {
         }
         Ok(Caller::root(&account, &region))
     }
+}
+
+/// The first line of a file.
+fn first_line(path: &Path) -> Result<SecretBytes, StoreError> {
+    let bytes = SecretBytes::new(std::fs::read(path).map_err(|source| StoreError::Io {
+        path: path.to_owned(),
+        source,
+    })?);
+    let line = bytes.expose().split(|byte| *byte == b'\n').next();
+    Ok(SecretBytes::new(line.unwrap_or_default().to_vec()))
 }

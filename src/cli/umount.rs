@@ -8,6 +8,8 @@ use clap::Args;
 
 use super::report::{Exit, Fault};
 use crate::mount::{MountError, mounted_at, unmount};
+use crate::volume::Volume;
+use crate::volume::backing::System;
 
 #[derive(Args)]
 pub struct Umount {
@@ -20,10 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Umount {
     pub fn run(&self) -> Result<(), Fault> {
-        let path =
-            std::path::absolute(&self.mountpoint).unwrap_or_else(|_| self.mountpoint.clone());
-        // A dead mount cannot be resolved, and need not be.
-        let path = path.canonicalize().unwrap_or(path);
+        let path = resolve(&self.mountpoint);
         let Some(entry) = mounted_at(&path).filter(|entry| entry.ours) else {
             return Err(MountError::NotMounted { path }.into());
         };
@@ -35,34 +34,64 @@ impl Umount {
             Err(MountError::Busy { path }) => return Err(busy(&path)),
             Err(e) => return Err(e.into()),
         }
+        // A read-only mount has nothing to write back, and shares its lock.
+        if entry.read_only {
+            return Ok(());
+        }
         wait_for_daemon(&entry.source)
     }
 }
 
-/// Waits until the daemon has let go of the volume: it has written everything back then.
-fn wait_for_daemon(source: &str) -> Result<(), Fault> {
-    let Some(dir) = source.strip_prefix("rekeyfs:") else {
-        return Ok(());
-    };
+/// The path as the mount table has it. Nothing is asked of what is mounted there: a dead mount
+/// cannot be resolved.
+pub fn resolve(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    match (
+        absolute.parent().map(Path::canonicalize),
+        absolute.file_name(),
+    ) {
+        (Some(Ok(parent)), Some(name)) => {
+            let path = parent.join(name);
+            // The last component may be a symlink to the mountpoint.
+            match std::fs::read_link(&path) {
+                Ok(target) => resolve(&parent.join(target)),
+                Err(_) => path,
+            }
+        }
+        _ => absolute,
+    }
+}
+
+/// Waits until the daemon has let go of the volume, and asks the volume whether everything has
+/// been written back.
+fn wait_for_daemon(dir: &Path) -> Result<(), Fault> {
     let Ok(marker) = std::fs::File::options()
         .read(true)
         .write(true)
-        .open(Path::new(dir).join("rekeyfs.volume"))
+        .open(dir.join("rekeyfs.volume"))
     else {
         return Ok(());
     };
     let start = Instant::now();
-    while crate::sys::lock_exclusive(marker.as_fd()).is_err() {
+    while crate::sys::is_locked(marker.as_fd()) {
         if start.elapsed() > PATIENCE {
             return Err(Fault::new(
                 Exit::Failed,
                 format!(
-                    "{dir}: the daemon still writes after {} s",
+                    "{}: the daemon still writes after {} s",
+                    dir.display(),
                     PATIENCE.as_secs()
                 ),
             ));
         }
         std::thread::sleep(Duration::from_millis(2));
+    }
+    if Volume::was_left_mounted(&System, dir)? && !crate::sys::is_locked(marker.as_fd()) {
+        return Err(Fault::new(
+            Exit::Failed,
+            format!("{}: not everything was written back", dir.display()),
+        )
+        .hint("journalctl -t rekeyfs names what was not; the next mount recovers the rest"));
     }
     Ok(())
 }

@@ -34,8 +34,18 @@ struct Side<'a> {
 }
 
 impl Side<'_> {
-    /// State, authorisation, then whether key, algorithm and context fit.
+    /// Authorisation, state, then whether key, algorithm and context fit.
     fn check(
+        &self,
+        caller: &Caller,
+        key: &KeyRecord,
+        same_key: Option<bool>,
+    ) -> Result<(), Exception> {
+        self.allow(caller, key, same_key)?;
+        self.fit(key)
+    }
+
+    fn allow(
         &self,
         caller: &Caller,
         key: &KeyRecord,
@@ -53,7 +63,10 @@ impl Side<'_> {
                 grant_tokens: self.grant_tokens,
             },
         )?;
-        state::check(Needs::Usable, key)?;
+        state::check(Needs::Usable, key)
+    }
+
+    fn fit(&self, key: &KeyRecord) -> Result<(), Exception> {
         if !key.spec.algorithms().contains(&self.algorithm) {
             return Err(Exception::algorithm_incompatible(
                 self.algorithm.name(),
@@ -128,11 +141,16 @@ impl Kms {
             (Some(named), Some(_), Some(arn)) if arn == named.arn => named,
             // The blob's key is another one, or nobody's: the named key cannot open it.
             (Some(_), Some(_), _) => return Err(Exception::incorrect_key()),
-            (None, Some(_), Some(arn)) => self
+            (None, Some(_), Some(arn)) if arn.region() == caller.region => self
                 .store()
                 .key(&arn, super::now())?
-                .ok_or_else(Exception::ciphertext_key_unknown)?,
-            (None, Some(_), None) => return Err(Exception::ciphertext_key_unknown()),
+                .ok_or_else(|| Exception::ciphertext_key_unknown(&caller.principal, side.action))?,
+            (None, Some(_), _) => {
+                return Err(Exception::ciphertext_key_unknown(
+                    &caller.principal,
+                    side.action,
+                ));
+            }
             (None, None, _) => return Err(Exception::key_id_null()),
         };
         Ok((key, parsed))
@@ -225,10 +243,11 @@ impl Kms {
         };
         let key = self.resolve(caller, key_id)?;
         let result = (|| {
+            side.allow(caller, &key, None)?;
             if made_by == MadeBy::GenerateDataKey && !key.spec.is_symmetric() {
-                return Err(Exception::data_key_from_asymmetric(&key.arn));
+                return Err(Exception::data_key_from_asymmetric());
             }
-            side.check(caller, &key, None)?;
+            side.fit(&key)?;
             side.check_size(&key, plaintext.len())?;
             if dry_run == Some(true) {
                 return Err(Exception::dry_run());

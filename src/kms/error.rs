@@ -192,11 +192,15 @@ impl Exception {
     }
 
     /// A ciphertext whose key is not known here: never told apart from a refusal.
-    pub(crate) fn ciphertext_key_unknown() -> Self {
+    pub(crate) fn ciphertext_key_unknown(principal: &str, action: &str) -> Self {
         Self::new(
             ExceptionKind::AccessDenied,
-            "The ciphertext refers to a customer master key that does not exist, does not exist \
-             in this region, or you are not allowed to access.",
+            format!(
+                "User: {principal} is not authorized to perform: kms:{action} on the resource \
+                 associated with this ciphertext because the resource does not exist in this \
+                 Region, no resource-based policies allow access, or a resource-based policy \
+                 explicitly denies access"
+            ),
         )
     }
 
@@ -207,10 +211,10 @@ impl Exception {
         )
     }
 
-    pub(crate) fn data_key_from_asymmetric(arn: &KeyArn) -> Self {
+    pub(crate) fn data_key_from_asymmetric() -> Self {
         Self::new(
             ExceptionKind::InvalidKeyUsage,
-            format!("You cannot generate a data key with an asymmetric CMK: {arn}"),
+            "You cannot generate a data key with an asymmetric CMK",
         )
     }
 

@@ -134,6 +134,11 @@ impl AliasArn {
         ))
     }
 
+    /// The Region.
+    pub fn region(&self) -> &str {
+        split(&self.0).map_or("", |parts| parts.region)
+    }
+
     /// The alias name, with `alias/`.
     pub fn name(&self) -> &str {
         self.0.splitn(6, ':').last().unwrap_or_default()

@@ -69,19 +69,31 @@ pub(super) fn create_file(database: &Path) -> Result<Secret<32>, StoreError> {
         return read_file(database);
     }
     let key = random_secret::<32>();
-    let text = format!("{FIRST_LINE}\n{}\n", STANDARD.encode(key.expose()));
+    let encoded = SecretBytes::new(STANDARD.encode(key.expose()).into_bytes());
+    let lines = [FIRST_LINE.as_bytes(), b"\n", encoded.expose(), b"\n"];
+    let text = SecretBytes::new(lines.concat());
+    // Under another name until it is whole: an interrupted first use leaves no half of a key.
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(format!(".{}", std::process::id()));
+    let unfinished = PathBuf::from(unfinished);
     let written = std::fs::OpenOptions::new()
         .write(true)
-        .create_new(true)
+        .create(true)
+        .truncate(true)
         .mode(0o600)
-        .open(&path)
+        .open(&unfinished)
         .and_then(|mut file| {
-            file.write_all(text.as_bytes())?;
+            file.write_all(text.expose())?;
             file.sync_all()
         })
-        .and_then(|()| sync_parent(&path));
-    drop(SecretBytes::new(text.into_bytes()));
-    written.map_err(|e| StoreError::io(&path, e))?;
+        .and_then(|()| std::fs::hard_link(&unfinished, &path));
+    let _ = std::fs::remove_file(&unfinished);
+    match written {
+        // Another process was faster: its key is the key.
+        Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return read_file(database),
+        result => result.map_err(|e| StoreError::io(&path, e))?,
+    }
+    sync_parent(&path).map_err(|e| StoreError::io(&path, e))?;
     Ok(key)
 }
 

@@ -116,8 +116,10 @@ pub trait KeyService: Send + Sync {
 /// Calls are made in the Region of the key; a bare alias is looked up in the caller's account.
 fn in_region_of(caller: &Caller, key_id: &str) -> Caller {
     let mut caller = caller.clone();
-    if let Ok(KeyIdentifier::Arn(arn)) = KeyIdentifier::parse(key_id) {
-        arn.region().clone_into(&mut caller.region);
+    match KeyIdentifier::parse(key_id) {
+        Ok(KeyIdentifier::Arn(arn)) => arn.region().clone_into(&mut caller.region),
+        Ok(KeyIdentifier::AliasArn(arn)) => arn.region().clone_into(&mut caller.region),
+        Ok(KeyIdentifier::Id(_) | KeyIdentifier::Alias(_)) | Err(_) => {}
     }
     caller
 }

@@ -187,17 +187,39 @@ pub struct Store {
 }
 
 impl Store {
-    /// Makes a keystore at `path`, which must not exist.
+    /// Makes a keystore at `path`, which must not exist (an empty file, which an interrupted first
+    /// use leaves, counts as none).
     ///
     /// # Errors
     /// [`StoreError::Exists`], and whatever keeps files from being made.
     pub fn create(path: &Path, source: &RootKeySource<'_>) -> Result<Self, StoreError> {
-        if path.exists() {
+        // Asked before anything is made or locked.
+        let passphrase = match source {
+            RootKeySource::File => None,
+            RootKeySource::Passphrase(ask) => Some(ask()?),
+        };
+        prepare_file(path)?;
+        rootkey::check_private(path)?;
+        let mut connection = connect(path)?;
+        let fail = |source| sqlite_error(path, source);
+        if identify(&connection, path)? != Identity::Empty {
             return Err(StoreError::Exists {
                 path: path.to_owned(),
             });
         }
-        Self::open_or_create(path, source, true)
+        prepare_connection(&connection, path)?;
+        // Two processes may be the first at once: the second waits here and finds the tables.
+        let transaction = connection
+            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+            .map_err(fail)?;
+        if identify(&transaction, path)? != Identity::Empty {
+            return Err(StoreError::Exists {
+                path: path.to_owned(),
+            });
+        }
+        let root = create_tables(&transaction, path, passphrase.as_ref())?;
+        transaction.commit().map_err(fail)?;
+        Self::with_root(path, connection, root)
     }
 
     /// Opens the keystore at `path`.
@@ -210,58 +232,40 @@ impl Store {
                 path: path.to_owned(),
             });
         }
-        Self::open_or_create(path, source, false)
+        rootkey::check_private(path)?;
+        let connection = connect(path)?;
+        match identify(&connection, path)? {
+            Identity::Empty => {
+                return Err(StoreError::Missing {
+                    path: path.to_owned(),
+                });
+            }
+            Identity::Foreign => {
+                return Err(StoreError::NotAKeystore {
+                    path: path.to_owned(),
+                });
+            }
+            Identity::Version(VERSION) => {}
+            Identity::Version(found) => {
+                return Err(StoreError::Newer {
+                    path: path.to_owned(),
+                    found,
+                    known: VERSION,
+                });
+            }
+        }
+        prepare_connection(&connection, path)?;
+        let root = read_root_key(&connection, path, source)?;
+        Self::with_root(path, connection, root)
     }
 
-    fn open_or_create(
+    fn with_root(
         path: &Path,
-        source: &RootKeySource<'_>,
-        create: bool,
+        connection: Connection,
+        root: Secret<32>,
     ) -> Result<Self, StoreError> {
-        if create {
-            prepare_file(path)?;
-        }
-        rootkey::check_private(path)?;
-        let fail = |source| sqlite_error(path, source);
-        let mut connection = Connection::open(path).map_err(fail)?;
-        connection.busy_timeout(BUSY).map_err(fail)?;
-        connection
-            .execute_batch(
-                "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;
-                 PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON;",
-            )
-            .map_err(fail)?;
-        // Two processes may be the first at once: the second waits here and finds the tables.
-        let transaction = connection
-            .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
-            .map_err(fail)?;
-        let pragma = |name: &str| -> Result<i64, StoreError> {
-            transaction
-                .query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
-                .map_err(fail)
-        };
-        let (application, version) = (pragma("application_id")?, pragma("user_version")?);
-        let tables: i64 = transaction
-            .query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))
-            .map_err(fail)?;
-        let root = if create && tables == 0 && version == 0 {
-            create_tables(&transaction, path, source)?
-        } else if application != APPLICATION_ID {
-            return Err(StoreError::NotAKeystore {
-                path: path.to_owned(),
-            });
-        } else if version != VERSION {
-            return Err(StoreError::Newer {
-                path: path.to_owned(),
-                found: version,
-                known: VERSION,
-            });
-        } else {
-            read_root_key(&transaction, path, source)?
-        };
-        transaction.commit().map_err(fail)?;
         let cache = Cache {
-            version: data_version(&connection).map_err(fail)?,
+            version: data_version(&connection).map_err(|e| sqlite_error(path, e))?,
             ..Cache::default()
         };
         Ok(Self {
@@ -713,12 +717,23 @@ impl Store {
                 .map_err(|e| self.fail(e))?;
             insert_root_key(transaction, &self.root, &kept).map_err(|e| self.fail(e))
         })?;
+        // The old way in must not stay in the log.
+        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+        let result = self
+            .inner
+            .lock()
+            .connection
+            .query_row(checkpoint, [], |_| Ok(()));
+        if let Err(e) = result {
+            log::warn!("the keystore's log could not be cut: {e}");
+        }
         // Only now: until the commit the file was the only way in.
-        match std::fs::remove_file(rootkey::key_file(&self.path)) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(StoreError::io(&rootkey::key_file(&self.path), e))
-            }
-            _ => Ok(()),
+        let key_file = rootkey::key_file(&self.path);
+        match std::fs::remove_file(&key_file) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            result => result
+                .and_then(|()| rootkey::sync_parent(&key_file))
+                .map_err(|e| StoreError::io(&key_file, e)),
         }
     }
 
@@ -740,11 +755,70 @@ impl Store {
             .lock()
             .connection
             .execute("VACUUM INTO ?1", [&text])
-            .map_err(|e| sqlite_error(target, e))?;
+            .map_err(|e| {
+                let _ = std::fs::remove_file(target);
+                sqlite_error(target, e)
+            })?;
         std::fs::File::open(target)
             .and_then(|file| file.sync_all())
             .and_then(|()| rootkey::sync_parent(target))
             .map_err(|e| StoreError::io(target, e))
+    }
+}
+
+/// What a database file is.
+#[derive(PartialEq, Eq)]
+enum Identity {
+    /// Nothing yet.
+    Empty,
+    /// Somebody else's.
+    Foreign,
+    /// A keystore of this format version.
+    Version(i64),
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    let connection = Connection::open(path).map_err(|e| sqlite_error(path, e))?;
+    connection
+        .busy_timeout(BUSY)
+        .map_err(|e| sqlite_error(path, e))?;
+    Ok(connection)
+}
+
+/// Tells what a database is, without changing it.
+fn identify(connection: &Connection, path: &Path) -> Result<Identity, StoreError> {
+    let number = |sql: &str| -> Result<i64, StoreError> {
+        connection
+            .query_row(sql, [], |row| row.get(0))
+            .map_err(|e| sqlite_error(path, e))
+    };
+    let application = number("PRAGMA application_id")?;
+    let version = number("PRAGMA user_version")?;
+    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    Ok(match (application, version, tables) {
+        (0, 0, 0) => Identity::Empty,
+        (APPLICATION_ID, version, _) => Identity::Version(version),
+        _ => Identity::Foreign,
+    })
+}
+
+/// Sets the connection up. Changing to WAL does not wait for others by itself.
+fn prepare_connection(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let fail = |source| sqlite_error(path, source);
+    connection
+        .execute_batch("PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA secure_delete=ON;")
+        .map_err(fail)?;
+    let start = std::time::Instant::now();
+    loop {
+        let mode: Result<String, _> =
+            connection.query_row("PRAGMA journal_mode=WAL", [], |row| row.get(0));
+        match mode.map_err(fail) {
+            Ok(_) => return Ok(()),
+            Err(StoreError::Locked { .. }) if start.elapsed() < BUSY => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(e) => return Err(e),
+        }
     }
 }
 
@@ -788,7 +862,7 @@ fn check_value(root: &Secret<32>) -> Secret<32> {
 fn create_tables(
     transaction: &rusqlite::Transaction<'_>,
     path: &Path,
-    source: &RootKeySource<'_>,
+    passphrase: Option<&SecretBytes>,
 ) -> Result<Secret<32>, StoreError> {
     let fail = |source| sqlite_error(path, source);
     transaction.execute_batch(SCHEMA).map_err(fail)?;
@@ -797,11 +871,11 @@ fn create_tables(
             "PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={VERSION};"
         ))
         .map_err(fail)?;
-    let (root, kept) = match source {
-        RootKeySource::File => (rootkey::create_file(path)?, Kept::File),
-        RootKeySource::Passphrase(ask) => {
+    let (root, kept) = match passphrase {
+        None => (rootkey::create_file(path)?, Kept::File),
+        Some(passphrase) => {
             let root = crate::primitives::random_secret();
-            let kept = rootkey::seal_under_passphrase(&root, &ask()?)?;
+            let kept = rootkey::seal_under_passphrase(&root, passphrase)?;
             (root, kept)
         }
     };
@@ -836,14 +910,14 @@ fn insert_root_key(
 }
 
 fn read_root_key(
-    transaction: &rusqlite::Transaction<'_>,
+    connection: &Connection,
     path: &Path,
     source: &RootKeySource<'_>,
 ) -> Result<Secret<32>, StoreError> {
     let damaged = StoreError::Damaged {
         what: "no root key row",
     };
-    let (check, kept) = transaction
+    let (check, kept) = connection
         .query_row(
             "SELECT kind, check_value, salt, memory, passes, lanes, sealed FROM root_key",
             [],

@@ -72,6 +72,14 @@ impl Control {
     /// [`VolumeError::NotSupported`] for attributes that cannot be set, the exception for values
     /// that mean nothing.
     pub fn from_attribute(attribute: Attribute, value: &[u8]) -> Result<Self, VolumeError> {
+        if matches!(
+            attribute,
+            Attribute::EncryptionAlgorithm | Attribute::CiphertextBlob | Attribute::Error
+        ) {
+            return Err(VolumeError::NotSupported {
+                what: "setting a read-only attribute",
+            });
+        }
         let text = value_text(value)?;
         let rewrap = |re_encrypt, keep| {
             Ok(Self::Rewrap(Box::new(RewrapRequest {
@@ -91,6 +99,9 @@ impl Control {
                 },
                 true,
             ),
+            Attribute::EncryptionContext if text.trim().is_empty() => {
+                Err(Exception::validation("an encryption context, or {} for none").into())
+            }
             Attribute::EncryptionContext => rewrap(
                 ReEncryptRequest {
                     destination_encryption_context: Some(parse_context(text)?),

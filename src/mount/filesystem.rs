@@ -805,7 +805,11 @@ impl Filesystem for RekeyFs {
         reply: ReplyIoctl,
     ) {
         if command != ioctl::REENCRYPT {
-            reply.error(Errno::ENOTTY);
+            reply.error(match ioctl::wrong_size(command) {
+                None => Errno::ENOTTY,
+                Some(true) => Errno::E2BIG,
+                Some(false) => Errno::EINVAL,
+            });
             return;
         }
         reply!(reply, "ioctl", { self.re_encrypt(request, number, in_data) },

@@ -39,6 +39,12 @@ const OUT: u32 = 0b0111_1110_0000_0000;
 /// `_IOWR(0xA7, 0x52, struct rekeyfs_re_encrypt)`.
 pub const REENCRYPT: u32 = 3 << 30 | (SIZE as u32) << 16 | 0xA7 << 8 | 0x52;
 
+/// Whether a command is ours but for the size of its struct, and then whether it is too large.
+pub fn wrong_size(command: u32) -> Option<bool> {
+    let same = command & 0xc000_ffff == REENCRYPT & 0xc000_ffff && command != REENCRYPT;
+    same.then_some(command >> 16 & 0x3fff > SIZE as u32)
+}
+
 /// A field of the struct, by its place.
 #[derive(Debug, Clone, Copy)]
 #[allow(missing_docs, reason = "rekeyfs.h says what each field is")]
@@ -160,6 +166,12 @@ pub fn parse(bytes: &[u8]) -> Result<Asked, VolumeError> {
             control: Control::Reseal,
         });
     }
+    for field in [Field::DestinationKeyId, Field::SourceKeyId] {
+        // Absent is not empty: an empty identifier must not mean the current key.
+        if given.field(field)?.is_some_and(<[u8]>::is_empty) {
+            return Err(Exception::validation("a key identifier must not be empty").into());
+        }
+    }
     let grant_tokens = given.text(Field::GrantTokens)?.map(|text| {
         let tokens = text.split('\0').filter(|token| !token.is_empty());
         tokens.map(str::to_owned).collect()
@@ -191,11 +203,11 @@ pub fn parse(bytes: &[u8]) -> Result<Asked, VolumeError> {
 }
 
 /// Composes the struct that goes back.
-pub fn answer(outcome: &Result<Outcome, Failure>) -> Vec<u8> {
+pub fn answer(outcome: &Result<Outcome, Failure>, generation: u64) -> Vec<u8> {
     let mut out = Writer::new();
+    out.put_u64(16, generation);
     match outcome {
         Ok(outcome) => {
-            out.put_u64(16, outcome.generation);
             out.put(Field::KeyArn, &outcome.key_arn);
             out.put(Field::KeyAlgorithm, outcome.algorithm.name());
             if let Some(response) = &outcome.response {

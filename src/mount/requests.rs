@@ -55,6 +55,8 @@ impl RekeyFs {
         let node = self.node(number)?;
         let object = self.tree.object(&node)?;
         let mut names = self.volume().plain_xattr_names(&object)?;
+        // As the kernel does it elsewhere.
+        names.retain(|name| request.uid() == 0 || !name.starts_with(b"trusted."));
         if self.volume().has_sealed_xattrs(&object)? {
             let caller = self.caller(request);
             names.extend(if node.kind == Kind::Directory {
@@ -90,6 +92,9 @@ impl RekeyFs {
             let attribute = attribute.ok_or(VolumeError::NotSupported {
                 what: "this control attribute",
             })?;
+            if flags.contains(XattrFlags::CREATE) {
+                return Err(super::handles::posix("set", rustix::io::Errno::EXIST));
+            }
             let control = Control::from_attribute(attribute, value);
             return self.control(request, &node, control);
         }
@@ -203,6 +208,7 @@ impl RekeyFs {
         let number = result
             .as_ref()
             .map_or_else(|failure| errno::of(&failure.error), |_| 0);
-        Ok((number, ioctl::answer(&result)))
+        let generation = envelope.header().generation;
+        Ok((number, ioctl::answer(&result, generation)))
     }
 }

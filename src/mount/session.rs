@@ -106,8 +106,8 @@ pub fn mount(
             uid,
         },
     );
-    // fusermount and the kernel see the source; a comma in it would be another option.
-    let source = format!("rekeyfs:{}", volume.path().display()).replace([',', '\n'], "_");
+    let mut source = std::ffi::OsString::from(SOURCE);
+    source.push(volume.path());
     let device = if rustix::process::geteuid().is_root() {
         mount_directly(mountpoint, &source, options)?
     } else {
@@ -156,7 +156,7 @@ fn c_path(path: &Path) -> Result<CString, MountError> {
 
 fn mount_directly(
     mountpoint: &Path,
-    source: &str,
+    source: &std::ffi::OsStr,
     options: &Options,
 ) -> Result<OwnedFd, MountError> {
     let device = std::fs::OpenOptions::new()
@@ -208,7 +208,7 @@ fn mount_directly(
 /// Mounts through the set-id helper, which hands the descriptor over a socket.
 fn mount_by_helper(
     mountpoint: &Path,
-    source: &str,
+    source: &std::ffi::OsStr,
     options: &Options,
 ) -> Result<OwnedFd, MountError> {
     let session = |e: std::io::Error| MountError::Session(e);
@@ -216,10 +216,12 @@ fn mount_by_helper(
     // The helper inherits its end.
     rustix::io::fcntl_setfd(&theirs, rustix::io::FdFlags::empty())
         .map_err(|e| session(e.into()))?;
-    let mut list = format!(
-        "fsname={},subtype=rekeyfs,default_permissions",
-        source.replace('\\', "\\\\")
-    );
+    // A comma would end the option; a name that is no text is shown with replacements.
+    let name = source
+        .to_string_lossy()
+        .replace('\\', "\\\\")
+        .replace(',', "\\,");
+    let mut list = format!("fsname={name},subtype=rekeyfs,default_permissions");
     for (set, option) in [
         (options.allow_other, ",allow_other"),
         (options.read_only, ",ro"),
@@ -231,7 +233,7 @@ fn mount_by_helper(
             list.push_str(option);
         }
     }
-    let helper = Command::new("fusermount3")
+    let mut helper = Command::new("fusermount3")
         .arg("-o")
         .arg(list)
         .arg("--")
@@ -248,9 +250,10 @@ fn mount_by_helper(
     drop(theirs);
     let device = receive_descriptor(&ours);
     let mut message = String::new();
-    if let Some(mut stderr) = helper.stderr {
+    if let Some(mut stderr) = helper.stderr.take() {
         let _ = stderr.read_to_string(&mut message);
     }
+    let _ = helper.wait();
     device.ok_or_else(|| MountError::Helper {
         message: message
             .trim()
@@ -300,53 +303,55 @@ fn raise_readahead(mountpoint: &Path) {
 pub struct MountEntry {
     /// Whether it is a rekeyfs mount.
     pub ours: bool,
-    /// What is mounted.
-    pub source: String,
+    /// The backing directory of a rekeyfs mount.
+    pub source: PathBuf,
     /// The device, as major:minor.
     pub device: String,
+    /// Whether it is mounted read-only.
+    pub read_only: bool,
 }
 
 /// What is mounted at a path, the topmost.
 pub fn mounted_at(path: &Path) -> Option<MountEntry> {
-    let table = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
-    let wanted = path.to_str()?;
-    table
-        .lines()
-        .filter_map(|line| {
-            let (left, right) = line.split_once(" - ")?;
-            let target = unescape(left.split(' ').nth(4)?);
-            let mut right = right.split(' ');
-            let (kind, source) = (right.next()?, right.next()?);
-            (target == wanted).then(|| MountEntry {
-                ours: kind == "fuse.rekeyfs",
-                source: unescape(source),
-                device: left.split(' ').nth(2).unwrap_or_default().to_owned(),
-            })
+    // Names in the table may be in any encoding; one that is not must not hide the others.
+    let table = std::fs::read("/proc/self/mountinfo").ok()?;
+    let parse = |line: &[u8]| -> Option<MountEntry> {
+        let fields: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
+        let dash = fields.iter().position(|field| *field == b"-")?;
+        let (kind, source) = (fields.get(dash + 1)?, unescape(fields.get(dash + 2)?));
+        let prefix = source.strip_prefix(SOURCE.as_bytes()).unwrap_or(&source);
+        (unescape(fields.get(4)?) == path.as_os_str().as_bytes()).then(|| MountEntry {
+            ours: *kind == b"fuse.rekeyfs",
+            source: PathBuf::from(std::ffi::OsStr::from_bytes(prefix)),
+            device: String::from_utf8_lossy(fields[2]).into_owned(),
+            read_only: fields[5]
+                .split(|byte| *byte == b',')
+                .any(|option| option == b"ro"),
         })
+    };
+    table
+        .split(|byte| *byte == b'\n')
+        .filter_map(parse)
         .next_back()
 }
 
+/// What stands before the backing directory in the mount table.
+const SOURCE: &str = "rekeyfs:";
+
 /// The mount table writes blanks and backslashes as octal numbers.
-fn unescape(text: &str) -> String {
-    let mut out = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('\\') {
-        out.push_str(before);
-        match after
-            .get(..3)
-            .and_then(|digits| u8::from_str_radix(digits, 8).ok())
-        {
-            Some(byte) => {
-                out.push(byte as char);
-                rest = &after[3..];
-            }
-            None => {
-                out.push('\\');
-                rest = after;
-            }
-        }
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while at < text.len() {
+        let number = text
+            .get(at + 1..at + 4)
+            .filter(|_| text[at] == b'\\')
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        out.push(number.unwrap_or(text[at]));
+        at += if number.is_some() { 4 } else { 1 };
     }
-    out + rest
+    out
 }
 
 /// Unmounts: at once, or (`lazy`) as soon as nobody uses it any more.
@@ -401,7 +406,8 @@ mod tests {
 
     #[test]
     fn paths_of_the_mount_table_are_unescaped() {
-        assert_eq!(unescape(r"/mnt/a\040b\134c"), r"/mnt/a b\c");
-        assert_eq!(unescape(r"\04"), r"\04");
+        assert_eq!(unescape(br"/mnt/a\040b\134c"), br"/mnt/a b\c");
+        assert_eq!(unescape(br"\04"), br"\04");
+        assert_eq!(unescape(b"\xff"), b"\xff");
     }
 }

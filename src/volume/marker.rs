@@ -249,6 +249,32 @@ impl MarkerFile {
         path: &Path,
         read_only: bool,
     ) -> Result<(Self, Marker), VolumeError> {
+        let (file, _) = Self::read(backing, &root, path, read_only)?;
+        let locked = if read_only {
+            crate::sys::lock_shared(file.fd.as_fd())
+        } else {
+            crate::sys::lock_exclusive(file.fd.as_fd())
+        };
+        if locked.is_err() {
+            return Err(VolumeError::VolumeBusy {
+                path: path.to_owned(),
+            });
+        }
+        // Only what is read under the lock counts.
+        let (_, marker) = Self::read(backing, root, path, true)?;
+        Ok((file, marker))
+    }
+
+    /// Opens and reads the volume file without a lock.
+    ///
+    /// # Errors
+    /// As [`MarkerFile::open`], but for the lock.
+    pub fn read(
+        backing: &dyn Backing,
+        root: impl AsFd,
+        path: &Path,
+        read_only: bool,
+    ) -> Result<(Self, Marker), VolumeError> {
         let owned = || path.to_owned();
         let flags = if read_only {
             OFlags::RDONLY
@@ -259,7 +285,7 @@ impl MarkerFile {
             .open_at(
                 root.as_fd(),
                 VOLUME_FILE,
-                flags | OFlags::NOFOLLOW,
+                flags | OFlags::NOFOLLOW | OFlags::NONBLOCK,
                 Mode::empty(),
             )
             .map_err(|errno| match errno {
@@ -271,14 +297,6 @@ impl MarkerFile {
                     errno,
                 },
             })?;
-        let locked = if read_only {
-            crate::sys::lock_shared(fd.as_fd())
-        } else {
-            crate::sys::lock_exclusive(fd.as_fd())
-        };
-        if locked.is_err() {
-            return Err(VolumeError::VolumeBusy { path: owned() });
-        }
         let mut pages = vec![0; 2 * PAGE];
         let read = backing
             .read(fd.as_fd(), &mut [std::io::IoSliceMut::new(&mut pages)], 0)

@@ -283,6 +283,15 @@ impl Volume {
         }))
     }
 
+    /// Whether the volume at `path` still has the mark of a mount; no key and no lock is needed.
+    ///
+    /// # Errors
+    /// As reading the volume file.
+    pub fn was_left_mounted(backing: &dyn Backing, path: &Path) -> Result<bool, VolumeError> {
+        let root = open_root(backing, path)?;
+        Ok(MarkerFile::read(backing, &root, path, true)?.1.mounted)
+    }
+
     /// Settles every open file and takes the mounted mark away; everything is durable then.
     ///
     /// Returns what could not be settled.
