@@ -10,7 +10,7 @@
 //!         └──────────────┬────────────────────────┘
 //!   authorise   audit   state   store (the only SQL) ── rootkey
 //!         └──────────────┬────────────────────────┘
-//!         algorithm ── blob ── context     ids     error
+//!         algorithm ── blob ── context     ids     error     store_error
 //! ```
 //!
 //! Lock order: the store's connection, then the cache of unsealed keys. No lock is held while a
@@ -33,6 +33,7 @@ pub mod shapes;
 pub mod shorthand;
 pub mod state;
 pub mod store;
+pub mod store_error;
 
 use std::time::SystemTime;
 

@@ -13,7 +13,7 @@ use super::shapes::{
     Nothing,
 };
 use super::state::{self, Needs};
-use super::store::KeyRecord;
+use super::store::{AliasInserted, KeyRecord};
 
 /// Aliases that one key may have.
 const ALIASES_PER_KEY: i64 = 50;
@@ -67,15 +67,16 @@ impl Kms {
     ) -> Result<Nothing, Exception> {
         let (alias, key) = self.alias_target(caller, "CreateAlias", request)?;
         let result = (|| {
-            if self.store().count_aliases(&key.arn)? >= ALIASES_PER_KEY {
-                return Err(Exception::alias_limit());
-            }
             let (account, region) = (&caller.account, &caller.region);
-            if !self
+            let (most, now) = (ALIASES_PER_KEY, super::now());
+            match self
                 .store()
-                .insert_alias(&alias, account, region, &key.arn, super::now())?
+                .insert_alias(&alias, account, region, &key.arn, most, now)?
             {
-                return Err(Exception::alias_exists(&alias));
+                AliasInserted::Done => {}
+                AliasInserted::Taken => return Err(Exception::alias_exists(&alias)),
+                AliasInserted::TooMany => return Err(Exception::alias_limit()),
+                AliasInserted::NoKey => return Err(Exception::key_not_found(&key.arn)),
             }
             Ok(Nothing {})
         })();

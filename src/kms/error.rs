@@ -4,7 +4,7 @@
 //! where the reference gives no text, recorded answers of the real service.
 
 use super::ids::{AliasArn, KeyArn};
-use super::store::StoreError;
+use super::store_error::StoreError;
 
 /// The exceptions of the API, by their shape names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -313,17 +313,20 @@ impl Kms {
                 &key,
                 &Request::plain("RotateKeyOnDemand", &request.key_id),
             )?;
-            state::check(Needs::Usable, &key)?;
-            if !key.spec.is_symmetric() {
-                return Err(Exception::unsupported(None));
+            loop {
+                let seen = self.resolve_key_only(caller, key.arn.as_str())?;
+                state::check(Needs::Usable, &seen)?;
+                if !seen.spec.is_symmetric() {
+                    return Err(Exception::unsupported(None));
+                }
+                if seen.materials.len() > ON_DEMAND_ROTATIONS {
+                    return Err(Exception::rotation_limit(&seen.arn));
+                }
+                let material = algorithm::generate(seen.spec);
+                if self.store().rotate(&seen, &material, super::now())? {
+                    return Ok(());
+                }
             }
-            if key.materials.len() > ON_DEMAND_ROTATIONS {
-                return Err(Exception::rotation_limit(&key.arn));
-            }
-            let material = algorithm::generate(key.spec);
-            Ok(self
-                .store()
-                .rotate(&key.arn, key.spec, &material, super::now())?)
         })();
         audit::record("RotateKeyOnDemand", caller, &[&key.arn], &result);
         result?;

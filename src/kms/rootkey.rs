@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::algorithm::{open_record, seal_record};
-use super::store::StoreError;
+use super::store_error::StoreError;
 use crate::primitives::{PassphraseCost, passphrase_key, random, random_secret};
 use crate::secret::{Secret, SecretBytes};
 
@@ -47,7 +47,7 @@ pub fn key_file(database: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Refuses a secret file that others may read or that belongs to somebody else.
+/// Refuses a secret file that others may read.
 pub(super) fn check_private(path: &Path) -> Result<(), StoreError> {
     let metadata = std::fs::metadata(path).map_err(|e| StoreError::io(path, e))?;
     if metadata.mode() & 0o077 != 0 {

@@ -21,62 +21,9 @@ use super::algorithm::{self, KeySpec, Material, open_record, seal_record};
 use super::ids::{AliasArn, KeyArn};
 use super::rootkey::{self, Kept, RootKeySource};
 use super::state::KeyState;
+pub use super::store_error::StoreError;
 use crate::primitives::{PassphraseCost, hkdf_sha256};
 use crate::secret::{Secret, SecretBytes};
-
-/// What can be wrong with a keystore.
-#[derive(Debug, thiserror::Error)]
-#[allow(
-    missing_docs,
-    reason = "the messages say what each variant and field is"
-)]
-pub enum StoreError {
-    #[error("keystore {path}: does not exist")]
-    Missing { path: PathBuf },
-    #[error("keystore {path}: exists already")]
-    Exists { path: PathBuf },
-    #[error("keystore {path}: not a rekeyfs keystore")]
-    NotAKeystore { path: PathBuf },
-    #[error("keystore {path}: has format version {found}, this program knows {known}")]
-    Newer {
-        path: PathBuf,
-        found: i64,
-        known: i64,
-    },
-    #[error("keystore: damaged: {what}")]
-    Damaged { what: &'static str },
-    #[error("keystore {path}: locked by another process for more than {seconds} s")]
-    Locked { path: PathBuf, seconds: u64 },
-    #[error("root key {path}: does not exist")]
-    RootKeyMissing { path: PathBuf },
-    #[error("root key: {} does not open this keystore", if *passphrase { "the passphrase" } else { "the key file" })]
-    RootKeyWrong { passphrase: bool },
-    #[error("root key {path}: not a rekeyfs root key file")]
-    RootKeyMalformed { path: PathBuf },
-    #[error("keystore {path}: is protected by a passphrase, and none was given")]
-    PassphraseNeeded { path: PathBuf },
-    #[error("{path}: may be read by others (mode {mode:04o}, expected 0600)")]
-    LoosePermissions { path: PathBuf, mode: u32 },
-    #[error("keystore {path}: {source}")]
-    Sqlite {
-        path: PathBuf,
-        source: rusqlite::Error,
-    },
-    #[error("{path}: {source}")]
-    Io {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-}
-
-impl StoreError {
-    pub(super) fn io(path: &Path, source: std::io::Error) -> Self {
-        Self::Io {
-            path: path.to_owned(),
-            source,
-        }
-    }
-}
 
 /// A KMS key with its material unsealed.
 pub struct KeyRecord {
@@ -131,6 +78,19 @@ pub struct AliasRecord {
     pub created: i64,
     /// See `created`.
     pub updated: i64,
+}
+
+/// What became of a new alias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AliasInserted {
+    /// It is there.
+    Done,
+    /// The name was there before.
+    Taken,
+    /// The key has as many as it may have.
+    TooMany,
+    /// The key is gone.
+    NoKey,
 }
 
 const APPLICATION_ID: i64 = 0x524b_4653; // "RKFS"
@@ -491,19 +451,32 @@ impl Store {
         })
     }
 
-    /// Adds material to a symmetric key; the newest is the current one.
+    /// Adds material to a symmetric key, which becomes the current one, if the key is still in the
+    /// state that was seen and has no more material than was seen.
+    ///
+    /// Returns whether it was: another process may have been faster.
     ///
     /// # Errors
     /// The database's own.
     pub fn rotate(
         &self,
-        arn: &KeyArn,
-        spec: KeySpec,
+        seen: &KeyRecord,
         material: &SecretBytes,
         now: i64,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         self.write(now, |transaction| {
-            self.insert_material(transaction, arn, spec, material, now)
+            let as_seen: bool = transaction
+                .query_row(
+                    "SELECT count(*) = ?2 AND EXISTS (SELECT 1 FROM keys WHERE arn = ?1 AND state = ?3)
+                     FROM materials WHERE arn = ?1",
+                    params![seen.arn.as_str(), seen.materials.len() as i64, seen.state.name()],
+                    |row| row.get(0),
+                )
+                .map_err(|e| self.fail(e))?;
+            if as_seen {
+                self.insert_material(transaction, &seen.arn, seen.spec, material, now)?;
+            }
+            Ok(as_seen)
         })
     }
 
@@ -632,23 +605,7 @@ impl Store {
             .map_err(|e| self.fail(e))
     }
 
-    /// How many aliases name a key.
-    ///
-    /// # Errors
-    /// The database's own.
-    pub fn count_aliases(&self, target: &KeyArn) -> Result<i64, StoreError> {
-        self.inner
-            .lock()
-            .connection
-            .query_row(
-                "SELECT count(*) FROM aliases WHERE target = ?1",
-                [target.as_str()],
-                |row| row.get(0),
-            )
-            .map_err(|e| self.fail(e))
-    }
-
-    /// Adds an alias; `false` when it exists.
+    /// Adds an alias to a key that exists and has fewer than `most` of them.
     ///
     /// # Errors
     /// The database's own.
@@ -658,16 +615,32 @@ impl Store {
         account: &str,
         region: &str,
         target: &KeyArn,
+        most: i64,
         now: i64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<AliasInserted, StoreError> {
         self.write(now, |transaction| {
-            transaction
+            let number = |sql: &str| -> Result<i64, StoreError> {
+                transaction
+                    .query_row(sql, [target.as_str()], |row| row.get(0))
+                    .map_err(|e| self.fail(e))
+            };
+            if number("SELECT count(*) FROM keys WHERE arn = ?1")? == 0 {
+                return Ok(AliasInserted::NoKey);
+            }
+            if number("SELECT count(*) FROM aliases WHERE target = ?1")? >= most {
+                return Ok(AliasInserted::TooMany);
+            }
+            let inserted = transaction
                 .execute(
                     "INSERT OR IGNORE INTO aliases VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
                     params![alias.as_str(), account, region, target.as_str(), now],
                 )
-                .map(|changed| changed == 1)
-                .map_err(|e| self.fail(e))
+                .map_err(|e| self.fail(e))?;
+            Ok(if inserted == 1 {
+                AliasInserted::Done
+            } else {
+                AliasInserted::Taken
+            })
         })
     }
 
