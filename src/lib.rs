@@ -3,12 +3,12 @@
 //!
 //! ```text
 //!         cli ──────────┬───────────────┐      may import:
-//!          │            │               │        cli     -> everything below
-//!        rotate       mount             │        rotate  -> volume, kms::service
-//!          │            │               │        mount   -> volume, kms::service
-//!          └─► volume ◄─┘               │        volume  -> kms::service (one trait), leaves
-//!                 │                     │        kms     -> leaves
-//!                 └───────► kms ◄───────┘
+//!          │            │               │        cli      -> everything below
+//!        rotate       mount         endpoint      rotate   -> volume, kms::service
+//!          │            │               │        mount    -> volume, kms::service
+//!          └─► volume ◄─┘               │        endpoint -> kms
+//!                 │                     │        volume   -> kms::service (one trait), leaves
+//!                 └───────► kms ◄───────┘        kms      -> leaves
 //!                            │
 //!             codec, secret, primitives, sys (leaves: import nothing of ours)
 //! ```
@@ -17,6 +17,7 @@
 
 pub mod cli;
 pub mod codec;
+pub mod endpoint;
 pub mod kms;
 pub mod mount;
 pub mod primitives;

@@ -260,6 +260,95 @@ pub fn generate_rsa(bits: u32) -> Option<crate::secret::SecretBytes> {
     Some(crate::secret::SecretBytes::new(der.as_ref().to_vec()))
 }
 
+/// An id that is made nowhere else: random for the process, counted within it. Not a secret.
+///
+/// The bytes of a version 4 UUID but for its marks.
+pub fn unique_id() -> [u8; 16] {
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static BASE: LazyLock<[u8; 16]> = LazyLock::new(random);
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut id = *BASE;
+    let count = COUNT.fetch_add(1, Ordering::Relaxed).to_le_bytes();
+    for (byte, count) in id[8..].iter_mut().rev().zip(count) {
+        *byte = byte.wrapping_add(count);
+    }
+    id
+}
+
+/// The elliptic curves of key pairs that are made for signing and key agreement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Curve {
+    /// NIST P-256.
+    P256,
+    /// NIST P-384.
+    P384,
+    /// NIST P-521.
+    P521,
+    /// SECG secp256k1.
+    P256K1,
+    /// Edwards25519.
+    Ed25519,
+}
+
+impl Curve {
+    fn ecdsa(self) -> Option<&'static aws_lc_rs::signature::EcdsaSigningAlgorithm> {
+        use aws_lc_rs::signature as s;
+        match self {
+            Self::P256 => Some(&s::ECDSA_P256_SHA256_ASN1_SIGNING),
+            Self::P384 => Some(&s::ECDSA_P384_SHA384_ASN1_SIGNING),
+            Self::P521 => Some(&s::ECDSA_P521_SHA512_ASN1_SIGNING),
+            Self::P256K1 => Some(&s::ECDSA_P256K1_SHA256_ASN1_SIGNING),
+            Self::Ed25519 => None,
+        }
+    }
+}
+
+/// Makes a key pair on `curve`; PKCS#8 version 1 DER.
+pub fn generate_pair(curve: Curve) -> Option<crate::secret::SecretBytes> {
+    use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair};
+    let document = match curve.ecdsa() {
+        Some(algorithm) => EcdsaKeyPair::generate(algorithm).ok()?.to_pkcs8v1().ok()?,
+        None => Ed25519KeyPair::generate().ok()?.to_pkcs8v1().ok()?,
+    };
+    Some(crate::secret::SecretBytes::new(document.as_ref().to_vec()))
+}
+
+/// The public key of a key pair in PKCS#8 DER, as SubjectPublicKeyInfo DER.
+pub fn public_of_pair(curve: Curve, pkcs8: &[u8]) -> Option<Vec<u8>> {
+    use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+    use aws_lc_rs::signature::{EcdsaKeyPair, Ed25519KeyPair, KeyPair};
+    let der: PublicKeyX509Der<'_> = match curve.ecdsa() {
+        Some(algorithm) => {
+            let pair = EcdsaKeyPair::from_pkcs8(algorithm, pkcs8).ok()?;
+            pair.public_key().as_der().ok()?
+        }
+        None => {
+            let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(pkcs8).ok()?;
+            pair.public_key().as_der().ok()?
+        }
+    };
+    Some(der.as_ref().to_vec())
+}
+
+/// Unwraps a key that was wrapped with AES-256 key wrap with padding (RFC 5649).
+///
+/// # Errors
+/// [`Unverified`] for a wrong key or a changed text.
+pub fn unwrap_key(kek: &[u8], wrapped: &[u8]) -> Result<crate::secret::SecretBytes, Unverified> {
+    use aws_lc_rs::key_wrap::{AES_256, AesKek, KeyWrapPadded};
+    let mut out = vec![0; wrapped.len()];
+    let unwrapped = AesKek::new(&AES_256, kek).and_then(|kek| {
+        kek.unwrap_with_padding(wrapped, &mut out)
+            .map(|key| key.len())
+    });
+    // The buffer is wiped in both cases.
+    let mut out = crate::secret::SecretBytes::new(out);
+    let length = unwrapped.map_err(|_| Unverified)?;
+    out.truncate(length);
+    Ok(out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

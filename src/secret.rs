@@ -54,6 +54,14 @@ impl SecretBytes {
         &self.0
     }
 
+    /// Keeps the first `length` bytes and wipes the rest.
+    pub fn truncate(&mut self, length: usize) {
+        if let Some(rest) = self.0.get_mut(length..) {
+            rest.zeroize();
+        }
+        self.0.truncate(length);
+    }
+
     /// The length in bytes.
     pub fn len(&self) -> usize {
         self.0.len()

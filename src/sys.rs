@@ -48,6 +48,60 @@ fn lock(fd: BorrowedFd<'_>, kind: libc::c_int) -> io::Result<()> {
     Ok(())
 }
 
+/// The name of a user of this machine.
+pub fn user_name(uid: u32) -> Option<String> {
+    look_up(|entry, buffer, length, found| {
+        // SAFETY: see `look_up`, which owns all four and keeps them for the length of the call.
+        unsafe { libc::getpwuid_r(uid, entry, buffer, length, found) }
+    })
+}
+
+/// Whether this machine has a user of this name.
+pub fn user_exists(name: &str) -> bool {
+    let Ok(name) = CString::new(name) else {
+        return false;
+    };
+    look_up(|entry, buffer, length, found| {
+        // SAFETY: name is NUL-terminated and outlives the call; for the rest see `look_up`.
+        unsafe { libc::getpwnam_r(name.as_ptr(), entry, buffer, length, found) }
+    })
+    .is_some()
+}
+
+/// Looks a user up with one of the reentrant calls and copies the name.
+fn look_up(
+    call: impl Fn(
+        *mut libc::passwd,
+        *mut libc::c_char,
+        libc::size_t,
+        *mut *mut libc::passwd,
+    ) -> libc::c_int,
+) -> Option<String> {
+    const LARGEST: usize = 1 << 20;
+    let mut buffer = vec![0; 1024];
+    loop {
+        // SAFETY: an all-zero passwd is a valid value of this plain C struct.
+        let mut entry: libc::passwd = unsafe { std::mem::zeroed() };
+        let mut found = std::ptr::null_mut();
+        let result = call(
+            &raw mut entry,
+            buffer.as_mut_ptr(),
+            buffer.len(),
+            &raw mut found,
+        );
+        if result == libc::ERANGE && buffer.len() < LARGEST {
+            buffer.resize(buffer.len() * 4, 0);
+            continue;
+        }
+        if result != 0 || found.is_null() || entry.pw_name.is_null() {
+            return None;
+        }
+        // SAFETY: on success pw_name points to a NUL-terminated string in buffer, which lives.
+        let name = unsafe { std::ffi::CStr::from_ptr(entry.pw_name) };
+        return name.to_str().ok().map(str::to_owned);
+    }
+}
+
 /// Sends one line to the system log under the name `rekeyfs`.
 pub fn syslog(priority: i32, line: &str) {
     static IDENT: &std::ffi::CStr = c"rekeyfs";

@@ -6,11 +6,19 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
-use rekeyfs::kms::algorithm::{EncryptionAlgorithm, KeySpec, generate, load, seal};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rekeyfs::kms::algorithm::{generate, load, seal};
 use rekeyfs::kms::blob::MadeBy;
 use rekeyfs::kms::context::EncryptionContext;
-use rekeyfs::kms::shapes::{Blob, DecryptRequest, GetPublicKeyRequest, ReEncryptRequest};
-use support::{keys, make_key, temporary};
+use rekeyfs::kms::spec::{EncryptionAlgorithm, KeySpec};
+use serde_json::{Value, json};
+use support::{call, keys, make_key, temporary};
+
+fn bytes(response: &Value, member: &str) -> Vec<u8> {
+    let text = response[member].as_str().expect(member);
+    STANDARD.decode(text).expect("base64")
+}
 
 fn openssl(dir: &Path, arguments: &str) {
     let output = Command::new("openssl")
@@ -50,15 +58,10 @@ fn ciphertexts_made_by_openssl_are_re_encrypted() {
     let keys = keys(dir.path());
     for spec in SPECS {
         let key_id = make_key(&keys.kms, &keys.caller, spec.name());
-        let request = GetPublicKeyRequest {
-            key_id: key_id.clone(),
-            ..GetPublicKeyRequest::default()
-        };
-        let public = keys
-            .kms
-            .get_public_key(&keys.caller, &request)
-            .expect("public key");
-        std::fs::write(dir.path().join("pub.der"), &public.public_key.0).expect("write");
+        let answer =
+            |operation: &str, request: Value| call(&keys.kms, &keys.caller, operation, request);
+        let public = answer("GetPublicKey", json!({"KeyId": key_id})).expect("public key");
+        std::fs::write(dir.path().join("pub.der"), bytes(&public, "PublicKey")).expect("write");
         for algorithm in spec.algorithms() {
             for size in [1, 32, algorithm.plaintext_limit(spec)] {
                 let plain = vec![0x33; size];
@@ -71,24 +74,18 @@ fn ciphertexts_made_by_openssl_are_re_encrypted() {
                     ),
                 );
                 let ciphertext = std::fs::read(dir.path().join("ct")).expect("read");
-                let request = ReEncryptRequest {
-                    ciphertext_blob: Some(Blob(ciphertext)),
-                    source_key_id: Some(key_id.clone()),
-                    source_encryption_algorithm: Some(*algorithm),
-                    destination_key_id: keys.key_id.clone(),
-                    ..ReEncryptRequest::default()
-                };
-                let response = keys
-                    .kms
-                    .re_encrypt(&keys.caller, &request)
+                let request = json!({
+                    "CiphertextBlob": STANDARD.encode(ciphertext),
+                    "SourceKeyId": key_id,
+                    "SourceEncryptionAlgorithm": algorithm.name(),
+                    "DestinationKeyId": keys.key_id,
+                });
+                let response = answer("ReEncrypt", request)
                     .unwrap_or_else(|e| panic!("{algorithm:?}, {size} bytes: {e}"));
-                assert_eq!(response.source_key_material_id, None);
-                let request = DecryptRequest {
-                    ciphertext_blob: Some(response.ciphertext_blob),
-                    ..DecryptRequest::default()
-                };
-                let opened = keys.kms.decrypt(&keys.caller, &request).expect("decrypt");
-                assert_eq!(opened.plaintext.0, plain);
+                assert!(response.get("SourceKeyMaterialId").is_none());
+                let request = json!({"CiphertextBlob": response["CiphertextBlob"]});
+                let opened = answer("Decrypt", request).expect("decrypt");
+                assert_eq!(bytes(&opened, "Plaintext"), plain);
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Key specs and encryption algorithms: sealing and opening with key material.
+//! Key material and encryption algorithms: sealing and opening.
 //!
 //! Owns the use of aes-gcm, rsa and sm2. Pure but for random numbers: bytes and keys in, bytes
 //! out. Sources: AWS KMS Developer Guide "Key spec reference"; RFC 8017 7.1 (OAEP, one hash for
@@ -7,128 +7,15 @@
 use aes_gcm::aead::array::Array;
 use aes_gcm::{AeadInOut, Aes256Gcm, KeyInit};
 use rsa::pkcs8::{DecodePrivateKey, EncodePublicKey};
-use serde::{Deserialize, Serialize};
 use sha1::Sha1;
 use sha2::Sha256;
 
 use super::blob::{self, MadeBy};
 use super::context::EncryptionContext;
 use super::error::Exception;
-use crate::primitives::{self, hmac_sha256, kdf_counter, random};
+use super::spec::{EncryptionAlgorithm, KeySpec};
+use crate::primitives::{self, Curve, hmac_sha256, kdf_counter, random};
 use crate::secret::{Secret, SecretBytes};
-
-/// The key specs that can be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[allow(non_camel_case_types, missing_docs, reason = "the names are the API's")]
-pub enum KeySpec {
-    SYMMETRIC_DEFAULT,
-    RSA_2048,
-    RSA_3072,
-    RSA_4096,
-    SM2,
-}
-
-/// The encryption algorithms of the API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[allow(non_camel_case_types, missing_docs, reason = "the names are the API's")]
-pub enum EncryptionAlgorithm {
-    SYMMETRIC_DEFAULT,
-    RSAES_OAEP_SHA_1,
-    RSAES_OAEP_SHA_256,
-    SM2PKE,
-}
-
-impl KeySpec {
-    /// The name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::SYMMETRIC_DEFAULT => "SYMMETRIC_DEFAULT",
-            Self::RSA_2048 => "RSA_2048",
-            Self::RSA_3072 => "RSA_3072",
-            Self::RSA_4096 => "RSA_4096",
-            Self::SM2 => "SM2",
-        }
-    }
-
-    /// Reads the name on the wire.
-    pub fn parse(name: &str) -> Option<Self> {
-        [
-            Self::SYMMETRIC_DEFAULT,
-            Self::RSA_2048,
-            Self::RSA_3072,
-            Self::RSA_4096,
-            Self::SM2,
-        ]
-        .into_iter()
-        .find(|spec| spec.name() == name)
-    }
-
-    /// Whether keys of this spec are symmetric.
-    pub fn is_symmetric(self) -> bool {
-        self == Self::SYMMETRIC_DEFAULT
-    }
-
-    /// The algorithms that keys of this spec support, in the API's order.
-    pub fn algorithms(self) -> &'static [EncryptionAlgorithm] {
-        match self {
-            Self::SYMMETRIC_DEFAULT => &[EncryptionAlgorithm::SYMMETRIC_DEFAULT],
-            Self::RSA_2048 | Self::RSA_3072 | Self::RSA_4096 => &[
-                EncryptionAlgorithm::RSAES_OAEP_SHA_1,
-                EncryptionAlgorithm::RSAES_OAEP_SHA_256,
-            ],
-            Self::SM2 => &[EncryptionAlgorithm::SM2PKE],
-        }
-    }
-
-    fn rsa_bits(self) -> Option<u32> {
-        match self {
-            Self::RSA_2048 => Some(2048),
-            Self::RSA_3072 => Some(3072),
-            Self::RSA_4096 => Some(4096),
-            Self::SYMMETRIC_DEFAULT | Self::SM2 => None,
-        }
-    }
-}
-
-impl EncryptionAlgorithm {
-    /// The name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::SYMMETRIC_DEFAULT => "SYMMETRIC_DEFAULT",
-            Self::RSAES_OAEP_SHA_1 => "RSAES_OAEP_SHA_1",
-            Self::RSAES_OAEP_SHA_256 => "RSAES_OAEP_SHA_256",
-            Self::SM2PKE => "SM2PKE",
-        }
-    }
-
-    /// Reads the name on the wire.
-    pub fn parse(name: &str) -> Option<Self> {
-        [
-            Self::SYMMETRIC_DEFAULT,
-            Self::RSAES_OAEP_SHA_1,
-            Self::RSAES_OAEP_SHA_256,
-            Self::SM2PKE,
-        ]
-        .into_iter()
-        .find(|algorithm| algorithm.name() == name)
-    }
-
-    /// Whether the algorithm is the symmetric one.
-    pub fn is_symmetric(self) -> bool {
-        self == Self::SYMMETRIC_DEFAULT
-    }
-
-    /// The most plaintext that the algorithm takes under a key of `spec`; RFC 8017: k − 2h − 2.
-    pub fn plaintext_limit(self, spec: KeySpec) -> usize {
-        let k = spec.rsa_bits().unwrap_or(0) as usize / 8;
-        match self {
-            Self::SYMMETRIC_DEFAULT => 4096,
-            Self::RSAES_OAEP_SHA_1 => k - 2 * 20 - 2,
-            Self::RSAES_OAEP_SHA_256 => k - 2 * 32 - 2,
-            Self::SM2PKE => 1024,
-        }
-    }
-}
 
 /// Key material, unsealed and ready for use.
 pub enum Material {
@@ -143,6 +30,21 @@ pub enum Material {
     Rsa(Box<rsa::PrivateKey>),
     /// An SM2 private key.
     Sm2(Box<sm2::SecretKey>),
+    /// A key pair for signing or key agreement: nothing is done with it here but to show its
+    /// public key (SubjectPublicKeyInfo DER).
+    Pair(Vec<u8>),
+    /// A key for MACs, which are not made here.
+    Mac,
+}
+
+impl Material {
+    /// The id of symmetric material.
+    pub fn id(&self) -> Option<&[u8; 32]> {
+        match self {
+            Self::Symmetric { id, .. } => Some(id),
+            Self::Rsa(_) | Self::Sm2(_) | Self::Pair(_) | Self::Mac => None,
+        }
+    }
 }
 
 /// The id of symmetric key material: a commitment to it and to the key it belongs to, so that no
@@ -154,48 +56,106 @@ pub fn material_id(key_id: &str, key: &Secret<32>) -> [u8; 32] {
     )
 }
 
-/// Makes fresh key material; the bytes to keep: 32 raw, PKCS#8 DER (RSA) or a scalar (SM2).
-pub fn generate(spec: KeySpec) -> SecretBytes {
+/// The curve of an elliptic-curve spec that is not SM2's.
+fn curve(spec: KeySpec) -> Option<Curve> {
     match spec {
-        KeySpec::SYMMETRIC_DEFAULT => SecretBytes::new(random::<32>().to_vec()),
-        KeySpec::RSA_2048 | KeySpec::RSA_3072 | KeySpec::RSA_4096 => spec
-            .rsa_bits()
-            .and_then(primitives::generate_rsa)
-            .expect("internal error: every RSA spec has a size"),
-        KeySpec::SM2 => {
-            use sm2::elliptic_curve::Generate;
-            SecretBytes::new(sm2::SecretKey::generate().to_bytes().to_vec())
-        }
+        KeySpec::ECC_NIST_P256 => Some(Curve::P256),
+        KeySpec::ECC_NIST_P384 => Some(Curve::P384),
+        KeySpec::ECC_NIST_P521 => Some(Curve::P521),
+        KeySpec::ECC_SECG_P256K1 => Some(Curve::P256K1),
+        KeySpec::ECC_NIST_EDWARDS25519 => Some(Curve::Ed25519),
+        KeySpec::SYMMETRIC_DEFAULT
+        | KeySpec::RSA_2048
+        | KeySpec::RSA_3072
+        | KeySpec::RSA_4096
+        | KeySpec::SM2
+        | KeySpec::HMAC_224
+        | KeySpec::HMAC_256
+        | KeySpec::HMAC_384
+        | KeySpec::HMAC_512 => None,
     }
+}
+
+/// Makes fresh key material; the bytes to keep: raw for symmetric and HMAC keys, a scalar for SM2,
+/// PKCS#8 DER for all others.
+pub fn generate(spec: KeySpec) -> SecretBytes {
+    if let Some(bits) = spec.rsa_bits() {
+        return primitives::generate_rsa(bits).expect("internal error: every RSA spec has a size");
+    }
+    if let Some(curve) = curve(spec) {
+        return primitives::generate_pair(curve).expect("internal error: key generation failed");
+    }
+    if spec == KeySpec::SM2 {
+        use sm2::elliptic_curve::Generate;
+        return SecretBytes::new(sm2::SecretKey::generate().to_bytes().to_vec());
+    }
+    let mut bytes = vec![0; spec.mac().map_or(32, |(_, length)| length)];
+    primitives::random_fill(&mut bytes);
+    SecretBytes::new(bytes)
+}
+
+/// Makes a key pair for somebody else: the private key as PKCS#8 DER, and the public key.
+///
+/// # Errors
+/// `KMSInternalException`.
+pub fn generate_pair(spec: KeySpec) -> Result<(SecretBytes, Vec<u8>), Exception> {
+    let kept = generate(spec);
+    let material = load(spec, "", &kept).ok_or_else(Exception::internal)?;
+    let public = public_key(&material).ok_or_else(Exception::internal)?;
+    let private = match &material {
+        Material::Sm2(key) => {
+            use sm2::pkcs8::EncodePrivateKey;
+            let der = key.to_pkcs8_der().map_err(|_| Exception::internal())?;
+            SecretBytes::new(der.as_bytes().to_vec())
+        }
+        Material::Symmetric { .. } | Material::Rsa(_) | Material::Pair(_) | Material::Mac => kept,
+    };
+    Ok((private, public))
+}
+
+/// Reads material that came from outside: what [`generate`] would have kept, SM2 as PKCS#8.
+pub fn import(spec: KeySpec, given: SecretBytes) -> Option<SecretBytes> {
+    let kept = if spec == KeySpec::SM2 {
+        use sm2::pkcs8::DecodePrivateKey;
+        let key = sm2::SecretKey::from_pkcs8_der(given.expose()).ok()?;
+        SecretBytes::new(key.to_bytes().to_vec())
+    } else {
+        given
+    };
+    load(spec, "", &kept).is_some().then_some(kept)
 }
 
 /// Reads kept bytes back; `None` when they are not material of `spec`.
 pub fn load(spec: KeySpec, key_id: &str, kept: &SecretBytes) -> Option<Material> {
-    match spec {
-        KeySpec::SYMMETRIC_DEFAULT => {
-            let key = Secret::from_slice(kept.expose())?;
-            Some(Material::Symmetric {
-                id: material_id(key_id, &key),
-                key,
-            })
-        }
-        KeySpec::RSA_2048 | KeySpec::RSA_3072 | KeySpec::RSA_4096 => {
-            let key = rsa::PrivateKey::from_pkcs8_der(kept.expose()).ok()?;
-            Some(Material::Rsa(Box::new(key)))
-        }
-        KeySpec::SM2 => {
-            let key = sm2::SecretKey::from_slice(kept.expose()).ok()?;
-            Some(Material::Sm2(Box::new(key)))
-        }
+    if let Some(bits) = spec.rsa_bits() {
+        use rsa::traits::PublicKeyParts;
+        let key = rsa::PrivateKey::from_pkcs8_der(kept.expose()).ok()?;
+        return (key.size() * 8 == bits as usize).then(|| Material::Rsa(Box::new(key)));
     }
+    if let Some(curve) = curve(spec) {
+        return primitives::public_of_pair(curve, kept.expose()).map(Material::Pair);
+    }
+    if let Some((_, length)) = spec.mac() {
+        return (kept.len() == length).then_some(Material::Mac);
+    }
+    if spec == KeySpec::SM2 {
+        let key = sm2::SecretKey::from_slice(kept.expose()).ok()?;
+        return Some(Material::Sm2(Box::new(key)));
+    }
+    let key = Secret::from_slice(kept.expose())?;
+    Some(Material::Symmetric {
+        id: material_id(key_id, &key),
+        key,
+    })
 }
 
-/// The public key as SubjectPublicKeyInfo DER; `None` for symmetric material.
+/// The public key as SubjectPublicKeyInfo DER; `None` for material that has none.
 pub fn public_key(material: &Material) -> Option<Vec<u8>> {
     match material {
-        Material::Symmetric { .. } => None,
+        Material::Symmetric { .. } | Material::Mac => None,
         Material::Rsa(key) => Some(key.to_public_key().to_public_key_der().ok()?.into_vec()),
         Material::Sm2(key) => Some(key.public_key().to_public_key_der().ok()?.into_vec()),
+        Material::Pair(public) => Some(public.clone()),
     }
 }
 
@@ -228,9 +188,14 @@ pub fn seal(
                 .encrypt_der(&mut SysRng, plaintext)
                 .map_err(|_| Exception::internal())
         }
-        (Material::Symmetric { .. } | Material::Rsa(_) | Material::Sm2(_), _) => {
-            Err(Exception::internal())
-        }
+        (
+            Material::Symmetric { .. }
+            | Material::Rsa(_)
+            | Material::Sm2(_)
+            | Material::Pair(_)
+            | Material::Mac,
+            _,
+        ) => Err(Exception::internal()),
     }
 }
 
@@ -259,7 +224,14 @@ pub fn open(
                 .decrypt_der(ciphertext)
                 .ok()
         }
-        (Material::Symmetric { .. } | Material::Rsa(_) | Material::Sm2(_), _) => None,
+        (
+            Material::Symmetric { .. }
+            | Material::Rsa(_)
+            | Material::Sm2(_)
+            | Material::Pair(_)
+            | Material::Mac,
+            _,
+        ) => None,
     };
     opened
         .map(SecretBytes::new)
@@ -275,7 +247,10 @@ fn seal_symmetric(
     made_by: MadeBy,
     plaintext: &[u8],
 ) -> Vec<u8> {
-    let (nonce, iv) = (random::<16>(), random::<12>());
+    let fresh = random::<28>();
+    let (mut nonce, mut iv) = ([0; 16], [0; 12]);
+    nonce.copy_from_slice(&fresh[..16]);
+    iv.copy_from_slice(&fresh[16..]);
     let header = blob::header(made_by, id, &nonce, plaintext.len());
     let derived = kdf_counter(key.expose(), BLOB_KEY_LABEL, &nonce);
     let aad = [&header[..], &context.canonical()].concat();

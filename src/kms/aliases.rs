@@ -1,22 +1,22 @@
 //! Aliases: CreateAlias, UpdateAlias, DeleteAlias, ListAliases.
-
-use std::sync::Arc;
+//!
+//! Each change needs two permissions: one on the alias, which only an identity policy can give,
+//! and one on the key.
 
 use super::Kms;
-use super::audit;
-use super::authorise::{Caller, Request, authorise};
+use super::authorise::{Ask, authorise, authorise_account, authorise_alias};
+use super::call::Call;
 use super::error::Exception;
-use super::ids::{AliasArn, KeyIdentifier, is_alias_text};
+use super::ids::{AliasArn, KeyArn, KeyIdentifier, is_alias_text};
 use super::keys::{page_limit, seconds};
 use super::shapes::{
     AliasListEntry, AliasRequest, DeleteAliasRequest, ListAliasesRequest, ListAliasesResponse,
     Nothing,
 };
-use super::state::{self, Needs};
-use super::store::{AliasInserted, KeyRecord};
+use super::store::AliasInserted;
 
 /// Aliases that one key may have.
-const ALIASES_PER_KEY: i64 = 50;
+const ALIASES_PER_KEY: usize = 50;
 
 /// Checks a new alias name; `alias/aws/` belongs to the service.
 fn check_name(name: &str) -> Result<(), Exception> {
@@ -33,142 +33,142 @@ fn check_name(name: &str) -> Result<(), Exception> {
 }
 
 impl Kms {
-    fn alias_target(
+    fn alias_and_key(
         &self,
-        caller: &Caller,
-        operation: &'static str,
+        call: &mut Call<'_>,
         request: &AliasRequest,
-    ) -> Result<(AliasArn, Arc<KeyRecord>), Exception> {
+    ) -> Result<(AliasArn, KeyArn), Exception> {
         check_name(&request.alias_name)?;
         if KeyIdentifier::parse(&request.target_key_id)?.is_alias() {
             return Err(Exception::validation(
                 "Aliases must refer to keys. Not aliases",
             ));
         }
-        let key = self.resolve(caller, &request.target_key_id)?;
-        authorise(
-            caller,
-            &key,
-            &Request::plain(operation, &request.target_key_id),
-        )?;
-        state::check(Needs::NotPendingDeletion, &key)?;
-        let alias = AliasArn::new(&caller.account, &caller.region, &request.alias_name);
-        Ok((alias, key))
+        let alias = Self::own_alias(call, &request.alias_name);
+        authorise_alias(self, call, &alias)?;
+        let key = self.resolve(call, call.operation, &request.target_key_id)?;
+        call.concerns(&key.arn);
+        // Before anything is said of the alias: only who may learns that the key is there.
+        let ask = Ask::new(call.operation).named(&request.target_key_id);
+        authorise(self, call, &key, &ask)?;
+        Ok((alias, key.arn.clone()))
     }
 
     /// CreateAlias.
     ///
     /// # Errors
     /// `AlreadyExistsException`, `LimitExceededException`, and those of the name and the key.
-    pub fn create_alias(
+    pub(super) fn create_alias(
         &self,
-        caller: &Caller,
+        call: &mut Call<'_>,
         request: &AliasRequest,
     ) -> Result<Nothing, Exception> {
-        let (alias, key) = self.alias_target(caller, "CreateAlias", request)?;
-        let result = (|| {
-            let (account, region) = (&caller.account, &caller.region);
-            let (most, now) = (ALIASES_PER_KEY, super::now());
-            match self
-                .store()
-                .insert_alias(&alias, account, region, &key.arn, most, now)?
-            {
-                AliasInserted::Done => {}
-                AliasInserted::Taken => return Err(Exception::alias_exists(&alias)),
-                AliasInserted::TooMany => return Err(Exception::alias_limit()),
-                AliasInserted::NoKey => return Err(Exception::key_not_found(&key.arn)),
+        let (alias, arn) = self.alias_and_key(call, request)?;
+        let ask = Ask::new(call.operation).named(&request.target_key_id);
+        self.change(call, &arn, &ask, |change| {
+            match change.add_alias(&alias, ALIASES_PER_KEY)? {
+                AliasInserted::Done => Ok(Nothing {}),
+                AliasInserted::Taken => Err(Exception::alias_exists(&alias)),
+                AliasInserted::TooMany => Err(Exception::alias_limit()),
             }
-            Ok(Nothing {})
-        })();
-        audit::record("CreateAlias", caller, &[&key.arn], &result);
-        result
+        })
     }
 
     /// UpdateAlias: to another key of the same type and usage.
     ///
     /// # Errors
     /// `NotFoundException`, `ValidationException` for a key of another type.
-    pub fn update_alias(
+    pub(super) fn update_alias(
         &self,
-        caller: &Caller,
+        call: &mut Call<'_>,
         request: &AliasRequest,
     ) -> Result<Nothing, Exception> {
-        let (alias, key) = self.alias_target(caller, "UpdateAlias", request)?;
-        let result = (|| {
-            let old = self
-                .store()
-                .alias_target(&alias)?
-                .ok_or_else(|| Exception::alias_not_found(&alias))?;
-            if let Some(old) = self.store().key(&old, super::now())? {
-                authorise(
-                    caller,
-                    &old,
-                    &Request::plain("UpdateAlias", &request.alias_name),
-                )?;
-                if old.spec.is_symmetric() != key.spec.is_symmetric() {
-                    return Err(Exception::validation(format!(
-                        "Alias {alias} cannot be changed from a {} key to a {} key.",
-                        old.spec.name(),
-                        key.spec.name()
-                    )));
-                }
+        let (alias, arn) = self.alias_and_key(call, request)?;
+        let from = self
+            .store()
+            .alias_target(&alias)?
+            .ok_or_else(|| Exception::alias_not_found(&alias))?;
+        let old = self.find(&from, call.now)?;
+        if let Some(old) = &old {
+            authorise(self, call, old, &Ask::new(call.operation))?;
+        }
+        let ask = Ask::new(call.operation).named(&request.target_key_id);
+        self.change(call, &arn, &ask, |change| {
+            let facts = &change.key.facts;
+            if let Some(old) = &old
+                && (old.facts.spec.is_symmetric() != facts.spec.is_symmetric()
+                    || old.facts.usage != facts.usage)
+            {
+                return Err(Exception::validation(format!(
+                    "Alias {alias} cannot be changed from a {} key for {} to a {} key for {}.",
+                    old.facts.spec.name(),
+                    old.facts.usage.name(),
+                    facts.spec.name(),
+                    facts.usage.name()
+                )));
             }
-            if !self.store().update_alias(&alias, &key.arn, super::now())? {
-                return Err(Exception::alias_not_found(&alias));
+            let others = change
+                .key
+                .aliases
+                .iter()
+                .filter(|name| *name != alias.name());
+            if others.count() >= ALIASES_PER_KEY {
+                return Err(Exception::alias_limit());
             }
-            Ok(Nothing {})
-        })();
-        audit::record("UpdateAlias", caller, &[&key.arn], &result);
-        result
+            if change.take_alias(&alias, &from)? {
+                Ok(Nothing {})
+            } else {
+                Err(Exception::alias_not_found(&alias))
+            }
+        })
     }
 
     /// DeleteAlias.
     ///
     /// # Errors
     /// `NotFoundException`.
-    pub fn delete_alias(
+    pub(super) fn delete_alias(
         &self,
-        caller: &Caller,
+        call: &mut Call<'_>,
         request: &DeleteAliasRequest,
     ) -> Result<Nothing, Exception> {
         check_name(&request.alias_name)?;
-        let alias = AliasArn::new(&caller.account, &caller.region, &request.alias_name);
-        let result = (|| {
-            let target = self
-                .store()
-                .alias_target(&alias)?
-                .ok_or_else(|| Exception::alias_not_found(&alias))?;
-            if let Some(key) = self.store().key(&target, super::now())? {
-                authorise(
-                    caller,
-                    &key,
-                    &Request::plain("DeleteAlias", &request.alias_name),
-                )?;
+        let alias = Self::own_alias(call, &request.alias_name);
+        authorise_alias(self, call, &alias)?;
+        let not_found = || Exception::alias_not_found(&alias);
+        let arn = self.store().alias_target(&alias)?.ok_or_else(not_found)?;
+        let ask = Ask::new(call.operation);
+        self.change(call, &arn, &ask, |change| {
+            if change.remove_alias(&alias)? {
+                Ok(Nothing {})
+            } else {
+                Err(not_found())
             }
-            if !self.store().delete_alias(&alias, super::now())? {
-                return Err(Exception::alias_not_found(&alias));
-            }
-            Ok(Nothing {})
-        })();
-        audit::record("DeleteAlias", caller, &[], &result);
-        result
+        })
     }
 
     /// ListAliases, of one key or of all.
     ///
     /// # Errors
     /// `InvalidMarkerException`, `NotFoundException`.
-    pub fn list_aliases(
+    pub(super) fn list_aliases(
         &self,
-        caller: &Caller,
+        call: &mut Call<'_>,
         request: &ListAliasesRequest,
     ) -> Result<ListAliasesResponse, Exception> {
+        authorise_account(self, call, &Ask::new(call.operation))?;
         let limit = page_limit(request.limit)?;
         let target = request
             .key_id
             .as_deref()
-            .map(|key_id| self.resolve_key_only(caller, key_id))
+            .map(|key_id| self.resolve_key_only(call, key_id))
             .transpose()?;
+        // Keys of other accounts have no aliases here, whether they exist or not.
+        if let Some(key) = &target
+            && key.arn.account() != call.caller.account
+        {
+            return Err(Exception::stranger(&call.caller.principal, call.operation));
+        }
         let after = match request.marker.as_deref() {
             None => String::new(),
             Some(marker) => match KeyIdentifier::parse(marker) {
@@ -177,15 +177,14 @@ impl Kms {
             },
         };
         let mut found = self.store().list_aliases(
-            &caller.account,
-            &caller.region,
+            &call.caller.account,
+            &call.caller.region,
             target.as_deref().map(|key| &key.arn),
             &after,
             limit + 1,
         )?;
         let truncated = found.len() > limit;
         found.truncate(limit);
-        audit::record("ListAliases", caller, &[], &Ok(()));
         Ok(ListAliasesResponse {
             next_marker: found
                 .last()
@@ -196,9 +195,9 @@ impl Kms {
                 .map(|alias| AliasListEntry {
                     alias_name: alias.arn.name().to_owned(),
                     alias_arn: alias.arn.to_string(),
-                    target_key_id: alias.target.key_id().to_owned(),
+                    target_key_id: Some(alias.target.key_id().to_owned()),
                     creation_date: seconds(alias.created),
-                    last_updated_date: seconds(alias.updated),
+                    last_updated_date: Some(seconds(alias.updated)),
                 })
                 .collect(),
             truncated,

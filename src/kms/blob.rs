@@ -60,37 +60,37 @@ fn der_length(out: &mut Vec<u8>, length: usize) {
     }
 }
 
-fn der(tag: u8, contents: &[&[u8]]) -> Vec<u8> {
-    let length = contents.iter().map(|part| part.len()).sum();
-    let mut out = vec![tag];
-    der_length(&mut out, length);
-    for part in contents {
-        out.extend_from_slice(part);
+/// The DER part for a content of `content` bytes, without the content itself, which comes last.
+fn der_prefix(iv: &[u8; IV], content: usize) -> Vec<u8> {
+    // Lengths from the inside out: each layer's counts the content, which is not there yet.
+    let sealed = 1 + length_size(content) + content;
+    let info = OID_DATA.len() + ALGORITHM + sealed;
+    let data = 3 + 1 + length_size(info) + info;
+    let tagged = 1 + length_size(data) + data;
+    let whole = OID_ENCRYPTED_DATA.len() + 1 + length_size(tagged) + tagged;
+    let mut out = Vec::with_capacity(SMALLEST_PREFIX + 16 + content);
+    for (tag, length, head) in [
+        (0x30, whole, &OID_ENCRYPTED_DATA[..]),
+        (0xa0, tagged, &[]),
+        (0x30, data, &[2, 1, 0]),
+        (0x30, info, &OID_DATA),
+        // AlgorithmIdentifier: aes256-GCM with its IV and a tag of 16 bytes.
+        (0x30, ALGORITHM - 2, &OID_AES_256_GCM),
+        (0x30, IV + 5, &[4, IV as u8]),
+    ] {
+        out.push(tag);
+        der_length(&mut out, length);
+        out.extend_from_slice(head);
     }
+    out.extend_from_slice(iv);
+    out.extend_from_slice(&[2, 1, TAG as u8]);
+    out.push(0x80);
+    der_length(&mut out, content);
     out
 }
 
-/// The DER part for a content of `content` bytes, without the content itself, which comes last.
-fn der_prefix(iv: &[u8; IV], content: usize) -> Vec<u8> {
-    let parameters = der(0x30, &[&der(4, &[iv]), &[2, 1, 16]]);
-    let algorithm = der(0x30, &[&OID_AES_256_GCM, &parameters]);
-    // Each layer's length counts the content, which is not there yet.
-    let mut tail = vec![0x80];
-    der_length(&mut tail, content);
-    for (tag, head) in [
-        (0x30, [&OID_DATA[..], &algorithm].concat()),
-        (0x30, vec![2, 1, 0]),
-        (0xa0, Vec::new()),
-        (0x30, OID_ENCRYPTED_DATA.to_vec()),
-    ] {
-        let mut layer = vec![tag];
-        der_length(&mut layer, head.len() + tail.len() + content);
-        layer.extend_from_slice(&head);
-        layer.extend_from_slice(&tail);
-        tail = layer;
-    }
-    tail
-}
+/// Bytes of the AlgorithmIdentifier: its own head, the OID, and the parameters.
+const ALGORITHM: usize = 2 + OID_AES_256_GCM.len() + 2 + 2 + IV + 3;
 
 /// Composes the header of a blob for `plaintext` bytes; the caller seals and calls [`finish`].
 pub fn header(
@@ -120,10 +120,8 @@ pub fn framing(plaintext: usize) -> [u8; FRAMING] {
 
 /// Puts header, DER and the sealed content (ciphertext and tag) together.
 pub fn finish(header: &[u8; HEADER], iv: &[u8; IV], content: &[u8]) -> Vec<u8> {
-    let mut out = header.to_vec();
-    out.extend_from_slice(&der_prefix(iv, content.len()));
-    out.extend_from_slice(content);
-    out
+    let prefix = der_prefix(iv, content.len());
+    [&header[..], &prefix, content].concat()
 }
 
 /// Takes a blob apart. Only what [`finish`] could have made is accepted: one encoding, no rest.

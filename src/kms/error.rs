@@ -6,88 +6,58 @@
 use super::ids::{AliasArn, KeyArn};
 use super::store_error::StoreError;
 
-/// The exceptions of the API, by their shape names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(
-    missing_docs,
-    reason = "the names are the API's; their meaning is in its reference"
-)]
-pub enum ExceptionKind {
-    AccessDenied,
-    AlreadyExists,
-    DependencyTimeout,
-    Disabled,
-    DryRunOperation,
-    IncorrectKey,
-    InvalidAliasName,
-    InvalidArn,
-    InvalidCiphertext,
-    InvalidGrantToken,
-    InvalidKeyUsage,
-    InvalidMarker,
-    KeyUnavailable,
-    KmsInternal,
-    KmsInvalidState,
-    LimitExceeded,
-    NotFound,
-    Throttling,
-    UnknownOperation,
-    UnsupportedOperation,
-    Validation,
+macro_rules! exceptions {
+    ($($kind:ident $name:ident)*) => {
+        /// The exceptions of the API, by their shape names.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[allow(
+            missing_docs,
+            reason = "the names are the API's; their meaning is in its reference"
+        )]
+        pub enum ExceptionKind { $($kind),* }
+
+        impl ExceptionKind {
+            /// Every kind, for tables that must be complete.
+            pub const ALL: &'static [Self] = &[$(Self::$kind),*];
+
+            /// The name on the wire.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$kind => stringify!($name)),* }
+            }
+        }
+    };
 }
 
-impl ExceptionKind {
-    /// Every kind, for tables that must be complete.
-    pub const ALL: [Self; 21] = [
-        Self::AccessDenied,
-        Self::AlreadyExists,
-        Self::DependencyTimeout,
-        Self::Disabled,
-        Self::DryRunOperation,
-        Self::IncorrectKey,
-        Self::InvalidAliasName,
-        Self::InvalidArn,
-        Self::InvalidCiphertext,
-        Self::InvalidGrantToken,
-        Self::InvalidKeyUsage,
-        Self::InvalidMarker,
-        Self::KeyUnavailable,
-        Self::KmsInternal,
-        Self::KmsInvalidState,
-        Self::LimitExceeded,
-        Self::NotFound,
-        Self::Throttling,
-        Self::UnknownOperation,
-        Self::UnsupportedOperation,
-        Self::Validation,
-    ];
-
-    /// The name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::AccessDenied => "AccessDeniedException",
-            Self::AlreadyExists => "AlreadyExistsException",
-            Self::DependencyTimeout => "DependencyTimeoutException",
-            Self::Disabled => "DisabledException",
-            Self::DryRunOperation => "DryRunOperationException",
-            Self::IncorrectKey => "IncorrectKeyException",
-            Self::InvalidAliasName => "InvalidAliasNameException",
-            Self::InvalidArn => "InvalidArnException",
-            Self::InvalidCiphertext => "InvalidCiphertextException",
-            Self::InvalidGrantToken => "InvalidGrantTokenException",
-            Self::InvalidKeyUsage => "InvalidKeyUsageException",
-            Self::InvalidMarker => "InvalidMarkerException",
-            Self::KeyUnavailable => "KeyUnavailableException",
-            Self::KmsInternal => "KMSInternalException",
-            Self::KmsInvalidState => "KMSInvalidStateException",
-            Self::LimitExceeded => "LimitExceededException",
-            Self::NotFound => "NotFoundException",
-            Self::Throttling => "ThrottlingException",
-            Self::UnknownOperation => "UnknownOperationException",
-            Self::UnsupportedOperation => "UnsupportedOperationException",
-            Self::Validation => "ValidationException",
-        }
-    }
+exceptions! {
+    AccessDenied AccessDeniedException
+    AlreadyExists AlreadyExistsException
+    Conflict ConflictException
+    DependencyTimeout DependencyTimeoutException
+    Disabled DisabledException
+    DryRunOperation DryRunOperationException
+    ExpiredImportToken ExpiredImportTokenException
+    IncorrectKey IncorrectKeyException
+    IncorrectKeyMaterial IncorrectKeyMaterialException
+    InvalidAliasName InvalidAliasNameException
+    InvalidArn InvalidArnException
+    InvalidCiphertext InvalidCiphertextException
+    InvalidGrantId InvalidGrantIdException
+    InvalidGrantToken InvalidGrantTokenException
+    InvalidImportToken InvalidImportTokenException
+    InvalidKeyUsage InvalidKeyUsageException
+    InvalidMarker InvalidMarkerException
+    KeyUnavailable KeyUnavailableException
+    KmsInternal KMSInternalException
+    KmsInvalidState KMSInvalidStateException
+    LimitExceeded LimitExceededException
+    MalformedPolicyDocument MalformedPolicyDocumentException
+    NotFound NotFoundException
+    Serialization SerializationException
+    Tag TagException
+    Throttling ThrottlingException
+    UnknownOperation UnknownOperationException
+    UnsupportedOperation UnsupportedOperationException
+    Validation ValidationException
 }
 
 /// An exception: its kind, and the message if the service sends one.
@@ -204,6 +174,113 @@ impl Exception {
         )
     }
 
+    /// A key of another account that does not exist, or does not let the caller in: one text, so
+    /// that a stranger cannot tell which.
+    pub(crate) fn stranger(principal: &str, action: &str) -> Self {
+        Self::new(
+            ExceptionKind::AccessDenied,
+            format!(
+                "User: {principal} is not authorized to perform: kms:{action} on this resource \
+                 because the resource does not exist in this Region, no resource-based policies \
+                 allow access, or a resource-based policy explicitly denies access"
+            ),
+        )
+    }
+
+    /// The caller's own account refuses: `reason` is one of the endings of [`Reason`].
+    ///
+    /// [`Reason`]: super::authorise::Reason
+    pub(crate) fn denied(principal: &str, action: &str, resource: &str, reason: &str) -> Self {
+        Self::new(
+            ExceptionKind::AccessDenied,
+            format!(
+                "User: {principal} is not authorized to perform: kms:{action} on resource: \
+                 {resource} {reason}"
+            ),
+        )
+    }
+
+    pub(crate) fn invalid_grant_token() -> Self {
+        Self::silent(ExceptionKind::InvalidGrantToken)
+    }
+
+    pub(crate) fn invalid_grant_id() -> Self {
+        Self::new(ExceptionKind::InvalidGrantId, "Invalid grant id")
+    }
+
+    pub(crate) fn grant_not_found(id: &str) -> Self {
+        Self::new(ExceptionKind::NotFound, format!("Grant ID {id} not found"))
+    }
+
+    pub(crate) fn not_a_principal(arn: &str) -> Self {
+        Self::new(
+            ExceptionKind::InvalidArn,
+            format!("ARN does not refer to a valid principal: {arn}"),
+        )
+    }
+
+    pub(crate) fn arn_not_valid(arn: &str) -> Self {
+        Self::new(
+            ExceptionKind::InvalidArn,
+            format!("ARN is not valid: {arn}"),
+        )
+    }
+
+    pub(crate) fn malformed_policy(fact: impl std::fmt::Display) -> Self {
+        Self::new(ExceptionKind::MalformedPolicyDocument, fact.to_string())
+    }
+
+    pub(crate) fn policy_lockout() -> Self {
+        Self::new(
+            ExceptionKind::MalformedPolicyDocument,
+            "The new key policy will not allow you to update the key policy in the future.",
+        )
+    }
+
+    pub(crate) fn usage_not_valid(arn: &KeyArn, usage: &str, action: &str) -> Self {
+        Self::new(
+            ExceptionKind::InvalidKeyUsage,
+            format!("{arn} key usage is {usage} which is not valid for {action}."),
+        )
+    }
+
+    pub(crate) fn pending_import(arn: &KeyArn) -> Self {
+        Self::new(
+            ExceptionKind::KmsInvalidState,
+            format!("{arn} is pending import."),
+        )
+    }
+
+    pub(crate) fn wrong_origin(arn: &KeyArn, origin: &str) -> Self {
+        Self::new(
+            ExceptionKind::UnsupportedOperation,
+            format!("{arn} origin is {origin} which is not valid for this operation."),
+        )
+    }
+
+    pub(crate) fn tag(message: &str) -> Self {
+        Self::new(ExceptionKind::Tag, message)
+    }
+
+    pub(crate) fn serialization(message: impl Into<String>) -> Self {
+        Self::new(ExceptionKind::Serialization, message)
+    }
+
+    /// An exception that comes without a message.
+    pub(crate) fn without_message(kind: ExceptionKind) -> Self {
+        Self::silent(kind)
+    }
+
+    /// An operation that this KMS does not have.
+    pub fn unknown_operation() -> Self {
+        Self::silent(ExceptionKind::UnknownOperation)
+    }
+
+    /// A request that cannot be read: not JSON, or of another form than the operation's.
+    pub fn unreadable(message: impl Into<String>) -> Self {
+        Self::serialization(message)
+    }
+
     pub(crate) fn algorithm_incompatible(algorithm: &str, spec: &str) -> Self {
         Self::new(
             ExceptionKind::InvalidKeyUsage,
@@ -216,6 +293,24 @@ impl Exception {
             ExceptionKind::InvalidKeyUsage,
             "You cannot generate a data key with an asymmetric CMK",
         )
+    }
+
+    pub(crate) fn pair_from_asymmetric() -> Self {
+        Self::new(
+            ExceptionKind::InvalidKeyUsage,
+            "You cannot generate a data key pair with an asymmetric CMK",
+        )
+    }
+
+    pub(crate) fn no_material_to_rotate_to(arn: &KeyArn) -> Self {
+        Self::new(
+            ExceptionKind::KmsInvalidState,
+            format!("{arn} has no key material that is pending rotation."),
+        )
+    }
+
+    pub(crate) fn is_access_denied(&self) -> bool {
+        self.kind == ExceptionKind::AccessDenied
     }
 
     pub(crate) fn context_on_asymmetric() -> Self {

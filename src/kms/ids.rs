@@ -139,6 +139,11 @@ impl AliasArn {
         split(&self.0).map_or("", |parts| parts.region)
     }
 
+    /// The account's number.
+    pub fn account(&self) -> &str {
+        split(&self.0).map_or("", |parts| parts.account)
+    }
+
     /// The alias name, with `alias/`.
     pub fn name(&self) -> &str {
         self.0.splitn(6, ':').last().unwrap_or_default()

@@ -1,139 +1,205 @@
-//! The life of a key: CreateKey, DescribeKey, ListKeys, states, deletion, rotation, public keys.
-
-use std::sync::Arc;
+//! The life of a key: CreateKey, DescribeKey, ListKeys, states, deletion, description, public keys.
 
 use super::Kms;
-use super::algorithm::{self, KeySpec};
-use super::audit;
-use super::authorise::{Caller, Request, authorise};
+use super::algorithm;
+use super::authorise::{Ask, authorise, authorise_account};
+use super::call::Call;
 use super::error::Exception;
 use super::ids::KeyArn;
 use super::shapes::{
-    Blob, CreateKeyRequest, DEFAULT_SPEC, DescribeKeyRequest, GetPublicKeyRequest,
-    GetPublicKeyResponse, KeyIdRequest, KeyIdResponse, KeyListEntry, KeyMetadata,
-    KeyMetadataResponse, ListKeysRequest, ListKeysResponse, Nothing, ScheduleKeyDeletionRequest,
-    ScheduleKeyDeletionResponse,
+    Blob, CreateKeyRequest, GetKeyLastUsageResponse, GetPublicKeyResponse, KeyIdAndTokensRequest,
+    KeyIdRequest, KeyIdResponse, KeyLastUsageData, KeyListEntry, KeyMetadata, KeyMetadataResponse,
+    ListKeysRequest, ListKeysResponse, Nothing, ScheduleKeyDeletionRequest,
+    ScheduleKeyDeletionResponse, UpdateKeyDescriptionRequest,
 };
-use super::state::{self, KeyState, Needs};
-use super::store::KeyRecord;
+use super::spec::{KeyOrigin, KeySpec, KeyState, KeyUsage};
+use super::store::{ExpirationModel, KeyFacts, KeyRecord, Rotation};
+use super::tags;
 use crate::codec::hex;
 
-const DAY: i64 = 24 * 60 * 60 * 1000;
-/// Generations that RotateKeyOnDemand may add to a key.
-const ON_DEMAND_ROTATIONS: usize = 25;
+/// A day in milliseconds.
+pub(super) const DAY: i64 = 24 * 60 * 60 * 1000;
 
 /// Milliseconds as the API's epoch seconds.
 pub(super) fn seconds(milliseconds: i64) -> f64 {
     milliseconds as f64 / 1000.0
 }
 
+fn names(names: &[&str]) -> Option<Vec<String>> {
+    (!names.is_empty()).then(|| names.iter().map(|name| (*name).to_owned()).collect())
+}
+
 fn metadata(key: &KeyRecord) -> KeyMetadata {
+    let facts = &key.facts;
+    let spec = facts.spec;
+    let usage = |wanted: KeyUsage| facts.usage == wanted;
+    // An external key says whether its material expires, while it has any.
+    let imported = key
+        .current_record()
+        .filter(|record| facts.origin == KeyOrigin::EXTERNAL && record.material.is_some());
     KeyMetadata {
         account_id: key.arn.account().to_owned(),
         key_id: key.arn.key_id().to_owned(),
         arn: key.arn.to_string(),
-        creation_date: seconds(key.created),
-        enabled: key.state == KeyState::Enabled,
-        description: key.description.clone(),
-        key_usage: "ENCRYPT_DECRYPT".to_owned(),
-        key_state: key.state.name().to_owned(),
-        deletion_date: key.deletion.map(seconds),
-        origin: "AWS_KMS".to_owned(),
+        creation_date: seconds(facts.created),
+        enabled: facts.state == KeyState::Enabled,
+        description: facts.description.clone(),
+        key_usage: facts.usage.name().to_owned(),
+        key_state: facts.state.name().to_owned(),
+        deletion_date: facts.deletion.map(seconds),
+        valid_to: imported
+            .and_then(|record| record.facts.valid_to)
+            .map(seconds),
+        origin: facts.origin.name().to_owned(),
+        expiration_model: imported.map(|record| match record.facts.valid_to {
+            Some(_) => ExpirationModel::KEY_MATERIAL_EXPIRES,
+            None => ExpirationModel::KEY_MATERIAL_DOES_NOT_EXPIRE,
+        }),
         key_manager: "CUSTOMER".to_owned(),
-        customer_master_key_spec: key.spec.name().to_owned(),
-        key_spec: key.spec.name().to_owned(),
-        encryption_algorithms: key.spec.algorithms().to_vec(),
+        customer_master_key_spec: spec.name().to_owned(),
+        key_spec: spec.name().to_owned(),
+        encryption_algorithms: Some(spec.algorithms().to_vec())
+            .filter(|list| usage(KeyUsage::ENCRYPT_DECRYPT) && !list.is_empty()),
+        signing_algorithms: names(spec.signing_algorithms())
+            .filter(|_| usage(KeyUsage::SIGN_VERIFY)),
+        key_agreement_algorithms: names(&["ECDH"]).filter(|_| usage(KeyUsage::KEY_AGREEMENT)),
+        mac_algorithms: spec.mac().and_then(|(name, _)| names(&[name])),
         multi_region: false,
         current_key_material_id: key.current_id().map(|id| hex(&id)),
+        ..KeyMetadata::default()
     }
+}
+
+/// What CreateKey is to make, once its members have been found to fit together.
+fn plan(request: &CreateKeyRequest) -> Result<(KeySpec, KeyUsage, KeyOrigin), Exception> {
+    let name = match (&request.key_spec, &request.customer_master_key_spec) {
+        (Some(_), Some(_)) => {
+            return Err(Exception::validation(
+                "You cannot specify KeySpec and CustomerMasterKeySpec in the same request. \
+                 CustomerMasterKeySpec is deprecated.",
+            ));
+        }
+        (Some(name), None) | (None, Some(name)) => name.as_str(),
+        (None, None) => KeySpec::SYMMETRIC_DEFAULT.name(),
+    };
+    if request.multi_region == Some(true) {
+        return Err(Exception::unsupported(Some(
+            "Multi-Region keys are not supported.",
+        )));
+    }
+    if request.custom_key_store_id.is_some() || request.xks_key_id.is_some() {
+        return Err(Exception::unsupported(Some(
+            "Custom key stores are not supported.",
+        )));
+    }
+    let origin = match request.origin.as_deref() {
+        None => KeyOrigin::AWS_KMS,
+        Some(origin) => KeyOrigin::parse(origin).ok_or_else(|| Exception::unsupported(None))?,
+    };
+    let spec = KeySpec::parse(name).ok_or_else(|| Exception::unsupported(None))?;
+    let usage = match request.key_usage.as_deref() {
+        None if spec.is_symmetric() => KeyUsage::ENCRYPT_DECRYPT,
+        None => {
+            return Err(Exception::validation(
+                "You must specify a KeyUsage value for all KMS keys except for symmetric \
+                 encryption keys.",
+            ));
+        }
+        Some(usage) => KeyUsage::parse(usage)
+            .filter(|usage| spec.usages().contains(usage))
+            .ok_or_else(|| {
+                Exception::validation(format!(
+                    "KeyUsage {usage} is not compatible with KeySpec {name}"
+                ))
+            })?,
+    };
+    Ok((spec, usage, origin))
 }
 
 impl Kms {
     /// CreateKey.
     ///
     /// # Errors
-    /// `ValidationException` or `UnsupportedOperationException` for what this KMS cannot make.
-    pub fn create_key(
+    /// `ValidationException` or `UnsupportedOperationException` for what this KMS cannot make,
+    /// `TagException`, `MalformedPolicyDocumentException`.
+    pub(super) fn create_key(
         &self,
-        caller: &Caller,
+        call: &mut Call<'_>,
         request: &CreateKeyRequest,
     ) -> Result<KeyMetadataResponse, Exception> {
-        let result = self.make_key(caller, request);
-        let arns: Vec<_> = result.iter().map(|key| &key.arn).collect();
-        audit::record("CreateKey", caller, &arns, &result);
-        Ok(KeyMetadataResponse {
-            key_metadata: metadata(&*result?),
-        })
-    }
-
-    fn make_key(
-        &self,
-        caller: &Caller,
-        request: &CreateKeyRequest,
-    ) -> Result<Arc<KeyRecord>, Exception> {
-        let name = match (&request.key_spec, &request.customer_master_key_spec) {
-            (Some(_), Some(_)) => {
-                return Err(Exception::validation(
-                    "You cannot specify KeySpec and CustomerMasterKeySpec in the same request. \
-                     CustomerMasterKeySpec is deprecated.",
-                ));
-            }
-            (Some(name), None) | (None, Some(name)) => name.as_str(),
-            (None, None) => DEFAULT_SPEC.name(),
+        let given = request.tags.as_deref().unwrap_or_default();
+        let bypass = request.bypass_policy_lockout_safety_check == Some(true);
+        let (spec, usage, origin) = plan(request)?;
+        let facts = |ask: Ask<'static>| {
+            ask.fact("kms:keyspec", [spec.name().to_owned()])
+                .fact("kms:customermasterkeyspec", [spec.name().to_owned()])
+                .fact("kms:keyusage", [usage.name().to_owned()])
+                .fact("kms:customermasterkeyusage", [usage.name().to_owned()])
+                .fact("kms:keyorigin", [origin.name().to_owned()])
+                .fact("kms:multiregion", ["false".to_owned()])
+                .fact("kms:bypasspolicylockoutsafetycheck", [bypass.to_string()])
+                .tags(given)
         };
-        if request.multi_region == Some(true) {
-            return Err(Exception::unsupported(Some(
-                "Multi-Region keys are not supported.",
-            )));
+        authorise_account(self, call, &facts(Ask::new(call.operation)))?;
+        if !given.is_empty() {
+            authorise_account(self, call, &facts(Ask::new("TagResource")))?;
         }
-        if request.origin.as_deref().unwrap_or("AWS_KMS") != "AWS_KMS" {
-            return Err(Exception::unsupported(None));
-        }
-        let spec = KeySpec::parse(name).ok_or_else(|| Exception::unsupported(None))?;
-        match request.key_usage.as_deref() {
-            Some("ENCRYPT_DECRYPT") => {}
-            None if spec.is_symmetric() => {}
-            None => {
-                return Err(Exception::validation(
-                    "You must specify a KeyUsage value for all KMS keys except for symmetric \
-                     encryption keys.",
-                ));
-            }
-            Some(usage) => {
-                return Err(Exception::validation(format!(
-                    "KeyUsage {usage} is not compatible with KeySpec {name}"
-                )));
-            }
-        }
+        tags::check(given, &[])?;
         let id = uuid::Uuid::new_v4().to_string();
-        let arn = KeyArn::new(&caller.account, &caller.region, &id);
-        let description = request.description.clone().unwrap_or_default();
-        let now = super::now();
+        let arn = KeyArn::new(&call.caller.account, &call.caller.region, &id);
+        if let Some(policy) = &request.policy {
+            self.check_policy(call, &arn, policy, bypass)?;
+        }
+        let imported = origin == KeyOrigin::EXTERNAL;
+        let facts = KeyFacts {
+            spec,
+            usage,
+            origin,
+            state: if imported {
+                KeyState::PendingImport
+            } else {
+                KeyState::Enabled
+            },
+            description: request.description.clone().unwrap_or_default(),
+            created: call.now,
+            deletion: None,
+            policy: request.policy.clone(),
+            tags: given
+                .iter()
+                .map(|tag| (tag.tag_key.clone(), tag.tag_value.clone()))
+                .collect(),
+            rotation: Rotation::default(),
+            on_demand_rotations: 0,
+        };
+        let material = (!imported).then(|| algorithm::generate(spec));
+        call.concerns(&arn);
         self.store()
-            .insert_key(&arn, spec, &description, &algorithm::generate(spec), now)?;
-        self.store()
-            .key(&arn, now)?
-            .ok_or_else(|| Exception::key_not_found(&arn))
+            .insert_key(&arn, &facts, material.as_ref(), call.now)?;
+        let key = self
+            .find(&arn, call.now)?
+            .ok_or_else(|| Exception::key_not_found(&arn))?;
+        Ok(KeyMetadataResponse {
+            key_metadata: metadata(&key),
+        })
     }
 
     /// DescribeKey.
     ///
     /// # Errors
     /// `NotFoundException`.
-    pub fn describe_key(
+    pub(super) fn describe_key(
         &self,
-        caller: &Caller,
-        request: &DescribeKeyRequest,
+        call: &mut Call<'_>,
+        request: &KeyIdAndTokensRequest,
     ) -> Result<KeyMetadataResponse, Exception> {
-        let key = self.resolve(caller, &request.key_id)?;
-        let result = authorise(
-            caller,
-            &key,
-            &Request::plain("DescribeKey", &request.key_id),
-        )
-        .and_then(|()| state::check(Needs::Anything, &key));
-        audit::record("DescribeKey", caller, &[&key.arn], &result);
-        result?;
+        self.granted_by_tokens(request.grant_tokens.as_deref().unwrap_or_default())?;
+        let key = self.resolve(call, call.operation, &request.key_id)?;
+        call.concerns(&key.arn);
+        let ask = Ask::new(call.operation)
+            .named(&request.key_id)
+            .tokens(request.grant_tokens.as_deref());
+        authorise(self, call, &key, &ask)?;
+        super::state::check(call.operation, &key)?;
         Ok(KeyMetadataResponse {
             key_metadata: metadata(&key),
         })
@@ -143,11 +209,12 @@ impl Kms {
     ///
     /// # Errors
     /// `InvalidMarkerException`.
-    pub fn list_keys(
+    pub(super) fn list_keys(
         &self,
-        caller: &Caller,
+        call: &mut Call<'_>,
         request: &ListKeysRequest,
     ) -> Result<ListKeysResponse, Exception> {
+        authorise_account(self, call, &Ask::new(call.operation))?;
         let limit = page_limit(request.limit)?;
         let after = match &request.marker {
             Some(marker) => KeyArn::parse(marker)
@@ -155,16 +222,20 @@ impl Kms {
                 .to_string(),
             None => String::new(),
         };
-        let mut found = self.store().list_keys(
-            &caller.account,
-            &caller.region,
-            &after,
-            limit + 1,
-            super::now(),
-        )?;
+        let (account, region) = (&call.caller.account, &call.caller.region);
+        // Nothing is shared with this KMS by other accounts.
+        let own = request
+            .resource_owners
+            .as_ref()
+            .is_none_or(|owners| owners.iter().any(|owner| owner == "SELF"));
+        let mut found = if own {
+            self.store()
+                .list_keys(account, region, &after, limit + 1, call.now)?
+        } else {
+            Vec::new()
+        };
         let truncated = found.len() > limit;
         found.truncate(limit);
-        audit::record("ListKeys", caller, &[], &Ok(()));
         Ok(ListKeysResponse {
             next_marker: found.last().filter(|_| truncated).map(ToString::to_string),
             keys: found
@@ -178,68 +249,55 @@ impl Kms {
         })
     }
 
-    /// Moves a key to another state, if nobody else has moved it meanwhile.
-    fn change_state(
-        &self,
-        caller: &Caller,
-        operation: &'static str,
-        key_id: &str,
-        needs: Needs,
-        to: KeyState,
-        deletion: Option<i64>,
-    ) -> Result<Arc<KeyRecord>, Exception> {
-        let key = self.resolve_key_only(caller, key_id)?;
-        let result = (|| {
-            authorise(caller, &key, &Request::plain(operation, key_id))?;
-            loop {
-                let seen = self.resolve_key_only(caller, key.arn.as_str())?;
-                state::check(needs, &seen)?;
-                if self.store().set_state(&seen, to, deletion, super::now())? {
-                    return Ok(seen);
-                }
-            }
-        })();
-        audit::record(operation, caller, &[&key.arn], &result);
-        result
-    }
-
     /// EnableKey.
     ///
     /// # Errors
-    /// `KMSInvalidStateException` while deletion is pending.
-    pub fn enable_key(
+    /// `KMSInvalidStateException` while deletion or import is pending.
+    pub(super) fn enable_key(
         &self,
-        caller: &Caller,
+        call: &mut Call<'_>,
         request: &KeyIdRequest,
     ) -> Result<Nothing, Exception> {
-        self.change_state(
-            caller,
-            "EnableKey",
-            &request.key_id,
-            Needs::NotPendingDeletion,
-            KeyState::Enabled,
-            None,
-        )?;
+        self.manage(call, &request.key_id, |change| {
+            change.key.facts.state = KeyState::Enabled;
+            Ok(())
+        })?;
         Ok(Nothing {})
     }
 
     /// DisableKey.
     ///
     /// # Errors
-    /// `KMSInvalidStateException` while deletion is pending.
-    pub fn disable_key(
+    /// `KMSInvalidStateException` while deletion or import is pending.
+    pub(super) fn disable_key(
         &self,
-        caller: &Caller,
+        call: &mut Call<'_>,
         request: &KeyIdRequest,
     ) -> Result<Nothing, Exception> {
-        self.change_state(
-            caller,
-            "DisableKey",
-            &request.key_id,
-            Needs::NotPendingDeletion,
-            KeyState::Disabled,
-            None,
-        )?;
+        self.manage(call, &request.key_id, |change| {
+            change.key.facts.state = KeyState::Disabled;
+            Ok(())
+        })?;
+        Ok(Nothing {})
+    }
+
+    /// UpdateKeyDescription.
+    ///
+    /// # Errors
+    /// `KMSInvalidStateException` while deletion is pending.
+    pub(super) fn update_key_description(
+        &self,
+        call: &mut Call<'_>,
+        request: &UpdateKeyDescriptionRequest,
+    ) -> Result<Nothing, Exception> {
+        self.manage(call, &request.key_id, |change| {
+            change
+                .key
+                .facts
+                .description
+                .clone_from(&request.description);
+            Ok(())
+        })?;
         Ok(Nothing {})
     }
 
@@ -247,9 +305,9 @@ impl Kms {
     ///
     /// # Errors
     /// `KMSInvalidStateException` when deletion is pending already.
-    pub fn schedule_key_deletion(
+    pub(super) fn schedule_key_deletion(
         &self,
-        caller: &Caller,
+        call: &mut Call<'_>,
         request: &ScheduleKeyDeletionRequest,
     ) -> Result<ScheduleKeyDeletionResponse, Exception> {
         let days = request.pending_window_in_days.unwrap_or(30);
@@ -258,15 +316,17 @@ impl Kms {
                 "PendingWindowInDays must be between 7 and 30 days",
             ));
         }
-        let deletion = super::now() + days * DAY;
-        let key = self.change_state(
-            caller,
-            "ScheduleKeyDeletion",
-            &request.key_id,
-            Needs::NotPendingDeletion,
-            KeyState::PendingDeletion,
-            Some(deletion),
-        )?;
+        let key = self.resolve_key_only(call, &request.key_id)?;
+        let ask = Ask::new(call.operation).named(&request.key_id).fact(
+            "kms:schedulekeydeletionpendingwindowindays",
+            [days.to_string()],
+        );
+        let deletion = call.now + days * DAY;
+        self.change(call, &key.arn, &ask, |change| {
+            change.key.facts.state = KeyState::PendingDeletion;
+            change.key.facts.deletion = Some(deletion);
+            Ok(())
+        })?;
         Ok(ScheduleKeyDeletionResponse {
             key_id: key.arn.to_string(),
             deletion_date: seconds(deletion),
@@ -275,93 +335,91 @@ impl Kms {
         })
     }
 
-    /// CancelKeyDeletion: the key is disabled afterwards.
+    /// CancelKeyDeletion: the key is disabled afterwards, or waits for its material again.
     ///
     /// # Errors
     /// `KMSInvalidStateException` when no deletion is pending.
-    pub fn cancel_key_deletion(
+    pub(super) fn cancel_key_deletion(
         &self,
-        caller: &Caller,
+        call: &mut Call<'_>,
         request: &KeyIdRequest,
     ) -> Result<KeyIdResponse, Exception> {
-        let key = self.change_state(
-            caller,
-            "CancelKeyDeletion",
-            &request.key_id,
-            Needs::PendingDeletion,
-            KeyState::Disabled,
-            None,
-        )?;
+        let (arn, ()) = self.manage(call, &request.key_id, |change| {
+            let complete = !change.key.materials.is_empty()
+                && change
+                    .key
+                    .materials
+                    .iter()
+                    .all(|record| record.material.is_some());
+            change.key.facts.state = if complete {
+                KeyState::Disabled
+            } else {
+                KeyState::PendingImport
+            };
+            change.key.facts.deletion = None;
+            Ok(())
+        })?;
         Ok(KeyIdResponse {
-            key_id: key.arn.to_string(),
-        })
-    }
-
-    /// RotateKeyOnDemand: new material; the old one keeps decrypting.
-    ///
-    /// # Errors
-    /// `UnsupportedOperationException` for asymmetric keys, `LimitExceededException` after 25.
-    pub fn rotate_key_on_demand(
-        &self,
-        caller: &Caller,
-        request: &KeyIdRequest,
-    ) -> Result<KeyIdResponse, Exception> {
-        let key = self.resolve_key_only(caller, &request.key_id)?;
-        let result = (|| {
-            authorise(
-                caller,
-                &key,
-                &Request::plain("RotateKeyOnDemand", &request.key_id),
-            )?;
-            loop {
-                let seen = self.resolve_key_only(caller, key.arn.as_str())?;
-                state::check(Needs::Usable, &seen)?;
-                if !seen.spec.is_symmetric() {
-                    return Err(Exception::unsupported(None));
-                }
-                if seen.materials.len() > ON_DEMAND_ROTATIONS {
-                    return Err(Exception::rotation_limit(&seen.arn));
-                }
-                let material = algorithm::generate(seen.spec);
-                if self.store().rotate(&seen, &material, super::now())? {
-                    return Ok(());
-                }
-            }
-        })();
-        audit::record("RotateKeyOnDemand", caller, &[&key.arn], &result);
-        result?;
-        Ok(KeyIdResponse {
-            key_id: key.arn.to_string(),
+            key_id: arn.to_string(),
         })
     }
 
     /// GetPublicKey.
     ///
     /// # Errors
-    /// `UnsupportedOperationException` for symmetric keys.
-    pub fn get_public_key(
+    /// `UnsupportedOperationException` for keys that have none.
+    pub(super) fn get_public_key(
         &self,
-        caller: &Caller,
-        request: &GetPublicKeyRequest,
+        call: &mut Call<'_>,
+        request: &KeyIdAndTokensRequest,
     ) -> Result<GetPublicKeyResponse, Exception> {
-        let key = self.resolve(caller, &request.key_id)?;
-        let result = authorise(
-            caller,
-            &key,
-            &Request::plain("GetPublicKey", &request.key_id),
-        )
-        .and_then(|()| state::check(Needs::NotPendingDeletion, &key))
-        .and_then(|()| {
-            algorithm::public_key(key.current()).ok_or_else(|| Exception::unsupported(None))
-        });
-        audit::record("GetPublicKey", caller, &[&key.arn], &result);
+        self.granted_by_tokens(request.grant_tokens.as_deref().unwrap_or_default())?;
+        let key = self.resolve(call, call.operation, &request.key_id)?;
+        call.concerns(&key.arn);
+        let ask = Ask::new(call.operation)
+            .named(&request.key_id)
+            .tokens(request.grant_tokens.as_deref());
+        authorise(self, call, &key, &ask)?;
+        super::state::check(call.operation, &key)?;
+        let public = key
+            .current()
+            .and_then(algorithm::public_key)
+            .ok_or_else(|| Exception::unsupported(None))?;
+        let shown = metadata(&key);
         Ok(GetPublicKeyResponse {
+            key_id: shown.arn,
+            public_key: Blob(public),
+            customer_master_key_spec: shown.customer_master_key_spec,
+            key_spec: shown.key_spec,
+            key_usage: shown.key_usage,
+            encryption_algorithms: shown.encryption_algorithms,
+            signing_algorithms: shown.signing_algorithms,
+            key_agreement_algorithms: shown.key_agreement_algorithms,
+        })
+    }
+
+    /// GetKeyLastUsage: the last cryptographic operation that succeeded.
+    ///
+    /// # Errors
+    /// `NotFoundException`.
+    pub(super) fn get_key_last_usage(
+        &self,
+        call: &mut Call<'_>,
+        request: &KeyIdRequest,
+    ) -> Result<GetKeyLastUsageResponse, Exception> {
+        let key = self.look_at(call, &request.key_id)?;
+        self.save_usages();
+        let usage = self.store().last_usage(&key.arn)?;
+        Ok(GetKeyLastUsageResponse {
             key_id: key.arn.to_string(),
-            public_key: Blob(result?),
-            customer_master_key_spec: key.spec.name().to_owned(),
-            key_spec: key.spec.name().to_owned(),
-            key_usage: "ENCRYPT_DECRYPT".to_owned(),
-            encryption_algorithms: key.spec.algorithms().to_vec(),
+            key_last_usage: usage.map(|usage| KeyLastUsageData {
+                operation: usage.operation,
+                timestamp: seconds(usage.at),
+                cloud_trail_event_id: usage.event,
+                kms_request_id: usage.request,
+            }),
+            tracking_start_date: seconds(key.facts.created),
+            key_creation_date: seconds(key.facts.created),
         })
     }
 }
@@ -372,4 +430,29 @@ pub(super) fn page_limit(limit: Option<i64>) -> Result<usize, Exception> {
         .ok()
         .filter(|limit| (1..=1000).contains(limit))
         .ok_or_else(|| Exception::validation("Limit must be between 1 and 1000"))
+}
+
+/// A page of `all`, after the item that `marker` names, and the marker of the next one.
+///
+/// # Errors
+/// `InvalidMarkerException` when there is no such item.
+pub(super) fn page<T>(
+    mut all: Vec<T>,
+    limit: Option<i64>,
+    marker: Option<&str>,
+    name: impl Fn(&T) -> &str,
+) -> Result<(Vec<T>, Option<String>), Exception> {
+    let limit = page_limit(limit)?;
+    if let Some(marker) = marker {
+        let last = all
+            .iter()
+            .position(|item| name(item) == marker)
+            .ok_or_else(Exception::invalid_marker)?;
+        all.drain(..=last);
+    }
+    let next = (all.len() > limit)
+        .then(|| all.get(limit - 1).map(|item| name(item).to_owned()))
+        .flatten();
+    all.truncate(limit);
+    Ok((all, next))
 }

@@ -4,16 +4,16 @@
 //! Another KMS can stand behind the trait. Everything outside of `kms` and `cli` imports this
 //! module and no other of `kms`.
 
-pub use super::algorithm::EncryptionAlgorithm;
-pub use super::authorise::Caller;
+pub use super::caller::{Caller, Object, Source, account_of};
 pub use super::context::EncryptionContext;
 pub use super::error::{Exception, ExceptionKind};
 pub use super::ids::{KeyArn, KeyIdentifier};
 pub use super::shapes::{Blob, DryRunModifier, ReEncryptRequest, ReEncryptResponse};
+pub use super::spec::EncryptionAlgorithm;
 
 use super::Kms;
 use super::api::Operation;
-use super::shapes::{DecryptRequest, EncryptRequest, GenerateDataKeyRequest};
+use super::shapes::{DataKeySpec, DecryptRequest, EncryptRequest, GenerateDataKeyRequest};
 use crate::secret::Secret;
 
 /// Reads an encryption context as people write it: JSON, or shorthand.
@@ -28,7 +28,7 @@ pub fn parse_context(text: &str) -> Result<EncryptionContext, Exception> {
 
 fn json_or_shorthand(text: &str) -> Result<serde_json::Value, Exception> {
     if text.trim_start().starts_with(['{', '[']) {
-        return serde_json::from_str(text)
+        return super::json::parse(text.as_bytes())
             .map_err(|e| Exception::validation(format!("Invalid JSON: {e}")));
     }
     if text.trim().is_empty() {
@@ -106,6 +106,12 @@ pub trait KeyService: Send + Sync {
     /// What Decrypt would answer.
     fn authorise_decrypt(&self, caller: &Caller, wrapped: &WrappedKey) -> Result<(), Exception>;
 
+    /// The principal that a uid of this machine is in the account and Region of `own`.
+    ///
+    /// # Errors
+    /// The key service cannot be reached.
+    fn caller_of_uid(&self, own: &Caller, uid: u32) -> Result<Caller, Exception>;
+
     /// A number that changes whenever any answer could have changed.
     ///
     /// # Errors
@@ -124,6 +130,19 @@ fn in_region_of(caller: &Caller, key_id: &str) -> Caller {
     caller
 }
 
+impl Kms {
+    /// Runs what an ordinary open or create needs: recorded when it fails, or when all is.
+    fn ordinary<T>(
+        &self,
+        caller: &Caller,
+        operation: &'static str,
+        body: impl FnOnce(&mut super::call::Call<'_>) -> Result<T, Exception>,
+    ) -> Result<T, Exception> {
+        let quiet = |result: &Result<T, Exception>| result.is_ok() && !self.audit_ordinary;
+        self.perform_unless(caller, operation, quiet, body)
+    }
+}
+
 impl KeyService for Kms {
     fn new_data_key(
         &self,
@@ -137,28 +156,28 @@ impl KeyService for Kms {
             let request = GenerateDataKeyRequest {
                 key_id: key_id.to_owned(),
                 encryption_context: Some(context.clone()),
-                key_spec: Some("AES_256".to_owned()),
+                key_spec: Some(DataKeySpec::AES_256),
                 ..GenerateDataKeyRequest::default()
             };
-            let (key, blob, plaintext) =
-                self.generate_data_key_secret(caller, "GenerateDataKey", &request)?;
+            let made = self.ordinary(caller, "GenerateDataKey", |call| {
+                self.generate_data_key_secret(call, &request)
+            })?;
             let data_key =
-                Secret::from_slice(plaintext.expose()).ok_or_else(Exception::internal)?;
-            let id = key.current_id().map(|id| crate::codec::hex(&id));
-            (key.arn.to_string(), id, blob, data_key)
+                Secret::from_slice(made.plaintext.expose()).ok_or_else(Exception::internal)?;
+            let id = made.key.current_id().map(|id| crate::codec::hex(&id));
+            (made.key.arn.to_string(), id, made.ciphertext, data_key)
         } else {
             let data_key = crate::primitives::random_secret::<32>();
-            let mut request = EncryptRequest {
+            let request = EncryptRequest {
                 key_id: key_id.to_owned(),
                 plaintext: Blob(data_key.expose().to_vec()),
                 encryption_context: Some(context.clone()),
                 encryption_algorithm: Some(algorithm),
                 ..EncryptRequest::default()
             };
-            let response = self.encrypt(caller, &request);
-            crate::secret::wipe(&mut request.plaintext.0);
-            let response = response?;
-            (response.key_id, None, response.ciphertext_blob.0, data_key)
+            let response = self.ordinary(caller, "Encrypt", |call| self.encrypt(call, &request))?;
+            let blob = response.ciphertext_blob.into_bytes();
+            (response.key_id, None, blob, data_key)
         };
         let wrapped = WrappedKey {
             key_arn: arn,
@@ -179,8 +198,10 @@ impl KeyService for Kms {
             ..DecryptRequest::default()
         };
         let caller = in_region_of(caller, &wrapped.key_arn);
-        let plaintext = self.decrypt_secret(&caller, &request)?.plaintext;
-        Secret::from_slice(plaintext.expose()).ok_or_else(Exception::invalid_ciphertext)
+        let opened = self.ordinary(&caller, "Decrypt", |call| {
+            self.decrypt_secret(call, &request)
+        })?;
+        Secret::from_slice(opened.plaintext.expose()).ok_or_else(Exception::invalid_ciphertext)
     }
 
     fn re_encrypt(
@@ -188,17 +209,21 @@ impl KeyService for Kms {
         caller: &Caller,
         request: &ReEncryptRequest,
     ) -> Result<ReEncryptResponse, Exception> {
-        Self::re_encrypt(self, caller, request)
+        self.perform(caller, "ReEncrypt", |call| {
+            Self::re_encrypt(self, call, request)
+        })
     }
 
     fn authorise_decrypt(&self, caller: &Caller, wrapped: &WrappedKey) -> Result<(), Exception> {
         let caller = in_region_of(caller, &wrapped.key_arn);
-        self.may_decrypt(
-            &caller,
-            &wrapped.key_arn,
-            wrapped.algorithm,
-            &wrapped.context,
-        )
+        self.ordinary(&caller, "Decrypt", |call| {
+            self.may_decrypt(call, &wrapped.key_arn, wrapped.algorithm, &wrapped.context)
+        })
+    }
+
+    fn caller_of_uid(&self, own: &Caller, uid: u32) -> Result<Caller, Exception> {
+        let principal = self.principal_of_uid(&own.account, &own.region, uid)?;
+        Ok(Caller::new(&principal, &own.account, &own.region))
     }
 
     fn change_counter(&self) -> Result<u64, Exception> {

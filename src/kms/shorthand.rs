@@ -1,225 +1,402 @@
-//! The AWS CLI's shorthand syntax: `key=value,key2=value2`, lists and nested structures.
+//! The shorthand of the AWS CLI v1: `key=value,key2=value2`, lists and nested structures.
 //!
-//! Pure: text to a JSON value whose scalars are all strings. Source: AWS CLI User Guide, "Using
-//! shorthand syntax with the AWS CLI".
+//! Pure: text to a JSON value whose scalars are all strings. Grammar and messages are those of
+//! AWS CLI 1.31.13, corners included: a key is made of ASCII letters, digits and `-_.#/:` and may
+//! be empty, a key that occurs again inside braces replaces the one before, and no bare value goes
+//! beyond the Basic Multilingual Plane. Positions count characters. Source: AWS CLI User Guide,
+//! "Using shorthand syntax with the AWS CLI"; what it does not say was observed.
+//!
+//! ```text
+//! pairs = pair *("," pair)         pair = key "=" [list / braces / csv]
+//! csv   = first *("," second)      list = "[" *(item ",") "]"
+//! braces = "{" *(key "=" item ",") "}"
+//! item  = list / braces / first    first, second = '..' / ".." / bare, in which "\," is a comma
+//! ```
 
 use serde_json::{Map, Value};
 
-/// Where and why a text is not shorthand.
+/// Why a text is not shorthand; shown as the AWS CLI shows it, with the place marked by a caret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected {expected} at character {at}")]
-pub struct NotShorthand {
-    /// What should have stood there.
-    pub expected: String,
-    /// Byte offset in the text.
-    pub at: usize,
+pub enum NotShorthand {
+    /// Something else should have stood there.
+    #[error("Expected: '{expected}', received: '{received}' for input:\n{place}")]
+    Syntax {
+        /// What should have stood there.
+        expected: &'static str,
+        /// What stands there, or `EOF`.
+        received: String,
+        /// The text, with a caret below the place.
+        place: String,
+    },
+    /// A key was given before.
+    #[error(
+        "Second instance of key \"{key}\" encountered for input:\n{place}\n\
+         This is often because there is a preceding \",\" instead of a space."
+    )]
+    Repeated {
+        /// The key.
+        key: String,
+        /// The text, with a caret below the pair.
+        place: String,
+    },
+    /// Lists or structures are nested too deeply.
+    #[error("maximum recursion depth exceeded")]
+    TooDeep,
 }
 
 /// Nesting that is accepted; a text cannot use up the stack.
-const DEPTH: usize = 16;
+const DEPTH: usize = 100;
 
-struct Parser<'a> {
-    text: &'a str,
+struct Parser {
+    text: Vec<char>,
     at: usize,
+}
+
+/// A fault and its place. The text that tells it is as long as the input, and many faults are
+/// found only to go back and try something else: it is composed for the one that remains.
+enum Fault {
+    Syntax {
+        expected: &'static str,
+        received: String,
+        at: usize,
+    },
+    Repeated {
+        key: String,
+        at: usize,
+    },
+    TooDeep,
 }
 
 /// Reads `key=value,..` into a JSON object of strings, lists and objects.
 ///
 /// # Errors
-/// [`NotShorthand`], also for a key that occurs twice.
+/// [`NotShorthand`], also for a key that occurs twice outside of braces.
 pub fn parse(text: &str) -> Result<Value, NotShorthand> {
-    let mut parser = Parser { text, at: 0 };
-    let value = parser.pairs(None, DEPTH)?;
-    if parser.at < text.len() {
-        return Err(parser.expected("','"));
-    }
-    Ok(value)
+    let mut parser = Parser {
+        text: text.chars().collect(),
+        at: 0,
+    };
+    let pairs = parser.pairs();
+    pairs
+        .map(Value::Object)
+        .map_err(|fault| parser.explain(fault))
 }
 
-impl Parser<'_> {
-    fn rest(&self) -> &str {
-        &self.text[self.at..]
-    }
+/// What Python takes for white space.
+fn is_space(letter: char) -> bool {
+    letter.is_whitespace() || matches!(letter, '\x1c'..='\x1f')
+}
 
+fn is_key(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || "-_.#/:".contains(letter)
+}
+
+/// What a bare value may begin with: neither blank nor one of `"',=[{`.
+fn begins(letter: char) -> bool {
+    matches!(letter, '!' | '#'..='&' | '('..='+' | '-'..='<' | '>'..='Z' | '\\'..='z' | '|'..='\u{ffff}')
+}
+
+/// What the first value of a key goes on with: none of `"',]}`.
+fn goes_on(letter: char) -> bool {
+    is_space(letter)
+        || matches!(letter, '!' | '#'..='&' | '('..='+' | '-'..='\\' | '^'..='|' | '~'..='\u{ffff}')
+}
+
+/// What further values of a key go on with: none of `"',=`.
+fn goes_on_further(letter: char) -> bool {
+    is_space(letter) || matches!(letter, '!' | '#'..='&' | '('..='+' | '-'..='<' | '>'..='\u{ffff}')
+}
+
+impl Parser {
     fn peek(&self) -> Option<char> {
-        self.rest().chars().next()
+        self.ahead(0)
     }
 
-    fn expected(&self, what: &str) -> NotShorthand {
-        NotShorthand {
-            expected: what.to_owned(),
+    fn ahead(&self, by: usize) -> Option<char> {
+        self.text.get(self.at + by).copied()
+    }
+
+    fn part(&self, from: usize, to: usize) -> String {
+        let length = to.saturating_sub(from);
+        self.text.iter().skip(from).take(length).collect()
+    }
+
+    /// The text with a caret below `at`, in the line that it stands in.
+    fn place(&self, at: usize) -> String {
+        let before = self.text.iter().take(at);
+        let column = before.rev().take_while(|letter| **letter != '\n').count();
+        let line_end = self
+            .text
+            .iter()
+            .skip(at)
+            .position(|letter| *letter == '\n')
+            .map_or(self.text.len(), |length| at + length);
+        format!(
+            "{}\n{}^{}",
+            self.part(0, line_end),
+            " ".repeat(column),
+            self.part(line_end, self.text.len())
+        )
+    }
+
+    fn syntax(&self, expected: &'static str, received: String) -> Fault {
+        Fault::Syntax {
+            expected,
+            received,
             at: self.at,
         }
     }
 
-    fn eat(&mut self, wanted: char) -> bool {
-        let found = self.peek() == Some(wanted);
-        if found {
-            self.at += wanted.len_utf8();
+    /// A fault as it is told.
+    fn explain(&self, fault: Fault) -> NotShorthand {
+        match fault {
+            Fault::Syntax {
+                expected,
+                received,
+                at,
+            } => NotShorthand::Syntax {
+                expected,
+                received,
+                place: self.place(at),
+            },
+            Fault::Repeated { key, at } => NotShorthand::Repeated {
+                key,
+                place: self.place(at),
+            },
+            Fault::TooDeep => NotShorthand::TooDeep,
         }
-        found
     }
 
-    /// `key=value` pairs up to `end`.
-    fn pairs(&mut self, end: Option<char>, depth: usize) -> Result<Value, NotShorthand> {
+    fn skip_blanks(&mut self) {
+        while matches!(self.peek(), Some(' ' | '\t'..='\r')) {
+            self.at += 1;
+        }
+    }
+
+    fn expect(&mut self, wanted: char, name: &'static str) -> Result<(), Fault> {
+        match self.peek() {
+            Some(found) if found == wanted => {
+                self.at += 1;
+                Ok(())
+            }
+            Some(found) => Err(self.syntax(name, found.to_string())),
+            None => Err(self.syntax(name, "EOF".to_owned())),
+        }
+    }
+
+    /// A mark that may have blanks on both sides.
+    fn expect_loose(&mut self, wanted: char, name: &'static str) -> Result<(), Fault> {
+        self.skip_blanks();
+        self.expect(wanted, name)?;
+        self.skip_blanks();
+        Ok(())
+    }
+
+    fn pairs(&mut self) -> Result<Map<String, Value>, Fault> {
         let mut map = Map::new();
-        if end.is_some() && self.peek() == end {
-            return Ok(Value::Object(map));
+        let (key, value) = self.pair()?;
+        map.insert(key, value);
+        let mut end = self.at;
+        while self.at < self.text.len() {
+            self.expect_loose(',', ",")?;
+            let (key, value) = self.pair()?;
+            if map.contains_key(&key) {
+                return Err(Fault::Repeated { key, at: end + 1 });
+            }
+            map.insert(key, value);
+            end = self.at;
         }
-        loop {
-            let start = self.at;
-            let key = self.scalar("=,{}[]")?;
-            if key.is_empty() || !self.eat('=') {
-                return Err(self.expected("'='"));
-            }
-            let value = self.value(depth)?;
-            if map.insert(key, value).is_some() {
-                self.at = start;
-                return Err(self.expected("a key that has not been given before"));
-            }
-            if !self.eat(',') || self.at == self.text.len() {
-                return Ok(Value::Object(map));
-            }
-        }
+        Ok(map)
     }
 
-    fn value(&mut self, depth: usize) -> Result<Value, NotShorthand> {
-        let depth = depth
-            .checked_sub(1)
-            .ok_or_else(|| self.expected("less nesting"))?;
-        if self.eat('{') {
-            let value = self.pairs(Some('}'), depth)?;
-            return if self.eat('}') {
-                Ok(value)
-            } else {
-                Err(self.expected("'}'"))
-            };
-        }
-        if self.eat('[') {
-            let mut list = Vec::new();
-            while !self.eat(']') {
-                list.push(self.item(depth)?);
-                if !self.eat(',') && self.peek() != Some(']') {
-                    return Err(self.expected("']'"));
-                }
-            }
-            return Ok(Value::Array(list));
-        }
-        let first = self.scalar(",}]")?;
-        // `a=x,y,b=z`: what has no `=` belongs to the list of the key before.
-        let mut list = vec![Value::String(first)];
-        while self.peek() == Some(',') && self.is_bare_item() {
-            self.eat(',');
-            list.push(Value::String(self.scalar(",}]")?));
-        }
-        if list.len() == 1 {
-            return Ok(list.remove(0));
-        }
-        Ok(Value::Array(list))
-    }
-
-    /// An item of a bracketed list, where a comma ends it.
-    fn item(&mut self, depth: usize) -> Result<Value, NotShorthand> {
-        if matches!(self.peek(), Some('{' | '[')) {
-            return self.value(depth);
-        }
-        Ok(Value::String(self.scalar(",]")?))
-    }
-
-    /// Whether what follows the comma is an item rather than a `key=`.
-    fn is_bare_item(&self) -> bool {
-        let mut ahead = Parser {
-            text: self.text,
-            at: self.at + 1,
+    fn pair(&mut self) -> Result<(String, Value), Fault> {
+        let key = self.key();
+        self.expect_loose('=', "=")?;
+        let value = match self.peek() {
+            None => Value::String(String::new()),
+            Some('[') => self.list(DEPTH)?,
+            Some('{') => self.braces(DEPTH)?,
+            Some(_) => self.csv()?,
         };
-        if matches!(ahead.peek(), None | Some('{' | '[')) {
-            return false;
-        }
-        ahead.scalar("=,}]").is_ok() && ahead.peek() != Some('=')
+        Ok((key, value))
     }
 
-    /// Text up to one of `stop`; quoted with ' or ", or with \ before a character that stops.
-    fn scalar(&mut self, stop: &str) -> Result<String, NotShorthand> {
-        if let Some(quote @ ('\'' | '"')) = self.peek() {
-            self.eat(quote);
-            return self.quoted(quote);
+    fn key(&mut self) -> String {
+        let start = self.at;
+        while self.peek().is_some_and(is_key) {
+            self.at += 1;
         }
-        let mut out = String::new();
-        while let Some(found) = self.peek() {
-            if found == '\\' {
-                let mut ahead = self.rest().chars();
-                ahead.next();
-                if let Some(escaped @ (',' | '\\' | '=' | '\'' | '"' | '{' | '}' | '[' | ']')) =
-                    ahead.next()
-                {
-                    self.at += 1 + escaped.len_utf8();
-                    out.push(escaped);
-                    continue;
+        self.part(start, self.at)
+    }
+
+    /// One value, or the list of all that follow up to the next `key=`.
+    fn csv(&mut self) -> Result<Value, Fault> {
+        let first = self.first()?;
+        self.skip_blanks();
+        if self.peek() != Some(',') {
+            return Ok(Value::String(first));
+        }
+        self.expect_loose(',', ",")?;
+        let mut items = vec![first];
+        loop {
+            match self.further() {
+                Ok((item, is_last)) => {
+                    items.push(item);
+                    if is_last {
+                        break;
+                    }
                 }
-            } else if stop.contains(found) {
+                Err(fault) if self.at >= self.text.len() => return Err(fault),
+                // It was the next key: its comma is read again.
+                Err(_) => {
+                    while self.at > 0 && self.peek() != Some(',') {
+                        self.at -= 1;
+                    }
+                    break;
+                }
+            }
+        }
+        if items.len() == 1 {
+            return Ok(Value::String(items.remove(0)));
+        }
+        Ok(Value::Array(items.into_iter().map(Value::String).collect()))
+    }
+
+    /// A further value of a list without brackets, and whether the text ends behind it.
+    fn further(&mut self) -> Result<(String, bool), Fault> {
+        let item = match self.peek() {
+            Some(quote @ ('\'' | '"')) => self.quoted(quote)?,
+            _ => self
+                .bare(goes_on_further)
+                .ok_or_else(|| self.syntax("<second>", "<none>".to_owned()))?,
+        };
+        self.skip_blanks();
+        if self.at >= self.text.len() {
+            return Ok((item, true));
+        }
+        self.expect_loose(',', ",")?;
+        Ok((item, false))
+    }
+
+    fn list(&mut self, depth: usize) -> Result<Value, Fault> {
+        let depth = depth.checked_sub(1).ok_or(Fault::TooDeep)?;
+        self.expect_loose('[', "[")?;
+        let mut items = Vec::new();
+        while self.peek() != Some(']') {
+            items.push(self.item(depth)?);
+            self.end_item(']')?;
+        }
+        self.expect(']', "]")?;
+        Ok(Value::Array(items))
+    }
+
+    fn braces(&mut self, depth: usize) -> Result<Value, Fault> {
+        let depth = depth.checked_sub(1).ok_or(Fault::TooDeep)?;
+        self.expect_loose('{', "{")?;
+        let mut map = Map::new();
+        while self.peek() != Some('}') {
+            let key = self.key();
+            self.expect_loose('=', "=")?;
+            let value = self.item(depth)?;
+            self.end_item('}')?;
+            map.insert(key, value);
+        }
+        self.expect('}', "}")?;
+        Ok(Value::Object(map))
+    }
+
+    fn item(&mut self, depth: usize) -> Result<Value, Fault> {
+        match self.peek() {
+            Some('[') => self.list(depth),
+            Some('{') => self.braces(depth),
+            _ => self.first().map(Value::String),
+        }
+    }
+
+    fn end_item(&mut self, close: char) -> Result<(), Fault> {
+        self.skip_blanks();
+        if self.peek() != Some(close) {
+            self.expect(',', ",")?;
+            self.skip_blanks();
+        }
+        Ok(())
+    }
+
+    fn first(&mut self) -> Result<String, Fault> {
+        match self.peek() {
+            Some(quote @ ('\'' | '"')) => self.quoted(quote),
+            _ => Ok(self.bare(goes_on).unwrap_or_default()),
+        }
+    }
+
+    /// A value without quotes, if one begins here.
+    fn bare(&mut self, goes_on: fn(char) -> bool) -> Option<String> {
+        let start = self.at;
+        let mut belongs: fn(char) -> bool = begins;
+        while let Some(letter) = self.peek() {
+            if letter == '\\' && self.ahead(1) == Some(',') {
+                self.at += 2;
+            } else if belongs(letter) {
+                self.at += 1;
+            } else {
                 break;
             }
-            self.at += found.len_utf8();
-            out.push(found);
+            belongs = goes_on;
         }
-        Ok(out)
+        (self.at > start).then(|| {
+            let raw = self.part(start, self.at).replace("\\,", ",");
+            raw.trim_end_matches(is_space).to_owned()
+        })
     }
 
-    fn quoted(&mut self, quote: char) -> Result<String, NotShorthand> {
-        let mut out = String::new();
-        loop {
-            let Some(found) = self.peek() else {
-                return Err(self.expected("a closing quote"));
+    /// A value in quotes, in which a backslash escapes the quote and itself.
+    fn quoted(&mut self, quote: char) -> Result<String, Fault> {
+        let Some(close) = self.close(quote) else {
+            let name = match quote {
+                '\'' => "<singled quoted>",
+                _ => "<double quoted>",
             };
-            self.at += found.len_utf8();
-            if found == quote {
-                return Ok(out);
-            }
-            let next = self.peek();
-            if found == '\\' && (next == Some(quote) || next == Some('\\')) {
-                let escaped = next.unwrap_or(quote);
-                self.at += escaped.len_utf8();
-                out.push(escaped);
+            return Err(self.syntax(name, "<none>".to_owned()));
+        };
+        let raw = self.part(self.at + 1, close);
+        self.at = close + 1;
+        Ok(raw
+            .replace(&format!("\\{quote}"), &quote.to_string())
+            .replace("\\\\", "\\"))
+    }
+
+    /// Where the quotes that open here are closed.
+    fn close(&self, quote: char) -> Option<usize> {
+        let escapes = |at: usize| {
+            self.text.get(at) == Some(&'\\')
+                && matches!(self.text.get(at + 1), Some(next) if *next == '\\' || *next == quote)
+        };
+        let mut at = self.at + 1;
+        while let Some(letter) = self.text.get(at) {
+            if escapes(at) {
+                at += 2;
+            } else if *letter == quote {
+                return Some(at);
             } else {
-                out.push(found);
+                at += 1;
             }
         }
+        // Nothing closes them that way. Then the last escape that can be given up is: `'a\'` is
+        // the text `a\`. Found from the end, since trying out would take exponential time.
+        let (mut after, mut after_next) = (None, None);
+        for at in (self.at + 1..self.text.len()).rev() {
+            let here = if escapes(at) && after_next.is_some() {
+                after_next
+            } else if self.text.get(at) == Some(&quote) {
+                Some(at)
+            } else {
+                after
+            };
+            (after, after_next) = (here, after);
+        }
+        after
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn maps_lists_and_structures_are_read() {
-        for (text, expected) in [
-            ("a=1", json!({"a": "1"})),
-            ("a=1,b=2", json!({"a": "1", "b": "2"})),
-            ("a=", json!({"a": ""})),
-            ("a='x,y'", json!({"a": "x,y"})),
-            (r#"a="say \"x\"""#, json!({"a": "say \"x\""})),
-            (r"a=x\,y", json!({"a": "x,y"})),
-            ("a=b=c", json!({"a": "b=c"})),
-            ("a=x,y,b=z", json!({"a": ["x", "y"], "b": "z"})),
-            (
-                "a=[x,y],b={c=d,e=f}",
-                json!({"a": ["x", "y"], "b": {"c": "d", "e": "f"}}),
-            ),
-            ("a={}", json!({"a": {}})),
-            ("ключ=значение", json!({"ключ": "значение"})),
-        ] {
-            assert_eq!(parse(text), Ok(expected), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_shorthand_is_refused_with_its_place() {
-        for text in ["", "a", "=1", "a=1,a=2", "a='x", "a={b=1", "a=[x", "a=1}"] {
-            assert!(parse(text).is_err(), "{text:?}");
-        }
-        let deep = "a={".repeat(100_000);
-        assert!(parse(&deep).is_err());
-    }
-}
+mod tests;

@@ -1,12 +1,28 @@
-//! The keystore: the only file with SQL.
+//! The keystore: the only room with SQL.
 //!
 //! One SQLite database in WAL mode, used by several processes at once. Every change is one
 //! `BEGIN IMMEDIATE` transaction with `synchronous=FULL`, so what it made is durable before
-//! anything is wrapped under it. All key material is sealed under the root key.
+//! anything is wrapped under it. All key material, grant tokens and secret access keys are sealed
+//! under the root key.
+//!
+//! ```text
+//!   store          opening, transactions, the cache, the root key, backups
+//!     keys         keys with their material, aliases and grants; changes of a key
+//!     principals   users, identity policies, access keys, settings
+//!     records      what is kept, as types        schema   the tables
+//! ```
 //!
 //! Reads are answered from a cache of unsealed keys, which is dropped whenever the database has
-//! changed: by us, or by another process (`PRAGMA data_version`). One mutex guards connection and
-//! cache; nothing else is called with it held.
+//! changed: by us, or by another process (`PRAGMA data_version`, asked for once per operation by
+//! [`Store::refresh`]). One mutex guards connection and cache; nothing else is called with it
+//! held but the closure of a change, which must not call the store.
+
+mod keys;
+mod principals;
+mod records;
+mod schema;
+mod usage;
+mod wal_index;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -15,121 +31,36 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use super::algorithm::{self, KeySpec, Material, open_record, seal_record};
 use super::ids::{AliasArn, KeyArn};
 use super::rootkey::{self, Kept, RootKeySource};
-use super::state::KeyState;
 pub use super::store_error::StoreError;
 use crate::primitives::{PassphraseCost, hkdf_sha256};
 use crate::secret::{Secret, SecretBytes};
+pub use keys::Change;
+pub use records::{
+    AccessKeyRecord, AliasInserted, AliasRecord, ExpirationModel, GrantConstraints, GrantOperation,
+    GrantRecord, KeyFacts, KeyRecord, LastUsage, MaterialFacts, MaterialRecord, MaterialState,
+    PrincipalRecord, Rotation, RotationType, UserRecord,
+};
+use schema::{APPLICATION_ID, VERSION};
+use wal_index::WalIndex;
 
-/// A KMS key with its material unsealed.
-pub struct KeyRecord {
-    /// The key's ARN.
-    pub arn: KeyArn,
-    /// Its spec.
-    pub spec: KeySpec,
-    /// Its state.
-    pub state: KeyState,
-    /// Its description.
-    pub description: String,
-    /// When it was made: milliseconds since 1970.
-    pub created: i64,
-    /// When it will be deleted, while that is pending: milliseconds since 1970.
-    pub deletion: Option<i64>,
-    /// All generations of its material, the current one last.
-    pub materials: Vec<Material>,
-}
-
-impl KeyRecord {
-    /// The current key material.
-    pub fn current(&self) -> &Material {
-        self.materials
-            .last()
-            .expect("internal error: a key is loaded with at least one material")
-    }
-
-    /// The id of the current material of a symmetric key.
-    pub fn current_id(&self) -> Option<[u8; 32]> {
-        match self.current() {
-            Material::Symmetric { id, .. } => Some(*id),
-            Material::Rsa(_) | Material::Sm2(_) => None,
-        }
-    }
-
-    /// The material with the id that stands in a blob.
-    pub fn material(&self, wanted: &[u8; 32]) -> Option<&Material> {
-        self.materials
-            .iter()
-            .find(|material| matches!(material, Material::Symmetric { id, .. } if id == wanted))
-    }
-}
-
-/// An alias as it is listed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AliasRecord {
-    /// The alias ARN.
-    pub arn: AliasArn,
-    /// The key it names.
-    pub target: KeyArn,
-    /// When it was made and changed last: milliseconds since 1970.
-    pub created: i64,
-    /// See `created`.
-    pub updated: i64,
-}
-
-/// What became of a new alias.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AliasInserted {
-    /// It is there.
-    Done,
-    /// The name was there before.
-    Taken,
-    /// The key has as many as it may have.
-    TooMany,
-    /// The key is gone.
-    NoKey,
-}
-
-const APPLICATION_ID: i64 = 0x524b_4653; // "RKFS"
-const VERSION: i64 = 1;
 const BUSY: Duration = Duration::from_secs(5);
-
-const SCHEMA: &str = "
-    CREATE TABLE root_key (
-        one INTEGER PRIMARY KEY CHECK (one = 1),
-        kind TEXT NOT NULL CHECK (kind IN ('file', 'passphrase')),
-        check_value BLOB NOT NULL,
-        salt BLOB, memory INTEGER, passes INTEGER, lanes INTEGER, sealed BLOB
-    );
-    CREATE TABLE keys (
-        arn TEXT PRIMARY KEY, account TEXT NOT NULL, region TEXT NOT NULL,
-        spec TEXT NOT NULL, state TEXT NOT NULL, description TEXT NOT NULL,
-        created INTEGER NOT NULL, deletion INTEGER
-    ) WITHOUT ROWID;
-    CREATE TABLE materials (
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
-        arn TEXT NOT NULL REFERENCES keys(arn) ON DELETE CASCADE,
-        material_id BLOB, created INTEGER NOT NULL, sealed BLOB NOT NULL
-    );
-    CREATE INDEX materials_by_key ON materials(arn, number);
-    CREATE INDEX materials_by_id ON materials(material_id);
-    CREATE TABLE aliases (
-        arn TEXT PRIMARY KEY, account TEXT NOT NULL, region TEXT NOT NULL,
-        target TEXT NOT NULL REFERENCES keys(arn) ON DELETE CASCADE,
-        created INTEGER NOT NULL, updated INTEGER NOT NULL
-    ) WITHOUT ROWID;
-    CREATE INDEX aliases_by_target ON aliases(target);
-";
 
 #[derive(Default)]
 struct Cache {
     version: i64,
+    /// The header of the WAL index before `version` was asked for.
+    header: Option<wal_index::Header>,
     keys: HashMap<KeyArn, Arc<KeyRecord>>,
     aliases: HashMap<AliasArn, KeyArn>,
     materials: HashMap<[u8; 32], KeyArn>,
+    grants: HashMap<String, KeyArn>,
+    principals: HashMap<String, Arc<PrincipalRecord>>,
+    access_keys: HashMap<String, Arc<AccessKeyRecord>>,
+    settings: HashMap<String, String>,
 }
 
 struct Inner {
@@ -143,6 +74,8 @@ pub struct Store {
     sealing_key: Secret<32>,
     root: Secret<32>,
     inner: Mutex<Inner>,
+    /// Below the connection, which has to be dropped first.
+    index: Option<WalIndex>,
     changes: AtomicU64,
 }
 
@@ -205,7 +138,7 @@ impl Store {
                     path: path.to_owned(),
                 });
             }
-            Identity::Version(VERSION) => {}
+            Identity::Version(VERSION | 1) => {}
             Identity::Version(found) => {
                 return Err(StoreError::Newer {
                     path: path.to_owned(),
@@ -214,8 +147,11 @@ impl Store {
                 });
             }
         }
+        let mut connection = connection;
         prepare_connection(&connection, path)?;
         let root = read_root_key(&connection, path, source)?;
+        remove_stale_key_file(&connection, path, &root);
+        upgrade(&mut connection, path)?;
         Self::with_root(path, connection, root)
     }
 
@@ -229,6 +165,7 @@ impl Store {
             ..Cache::default()
         };
         Ok(Self {
+            index: WalIndex::of(path),
             path: path.to_owned(),
             sealing_key: hkdf_sha256(&[], root.expose(), &[b"rekeyfs key material"]),
             root,
@@ -242,6 +179,29 @@ impl Store {
         &self.path
     }
 
+    /// What was done last with a key, as far as it was noted.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub fn last_usage(&self, arn: &KeyArn) -> Result<Option<LastUsage>, StoreError> {
+        usage::read(&self.path, arn).map_err(|e| self.fail(e))
+    }
+
+    /// Notes what was done last with some keys.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub fn set_last_usages(&self, usages: &[(KeyArn, LastUsage)]) -> Result<(), StoreError> {
+        usage::write(&self.path, usages).map_err(|e| self.fail(e))
+    }
+
+    /// Cuts the database's log, in which deleted secrets would stay (sealed) until it wraps. What
+    /// others are reading keeps it whole for this time.
+    pub fn forget_deleted(&self) {
+        let inner = self.inner.lock();
+        forget_deleted(&inner.connection);
+    }
+
     fn fail(&self, source: rusqlite::Error) -> StoreError {
         sqlite_error(&self.path, source)
     }
@@ -251,16 +211,28 @@ impl Store {
     /// # Errors
     /// The database's own.
     pub fn change_counter(&self) -> Result<u64, StoreError> {
-        self.refresh(&mut self.inner.lock())?;
+        self.refresh()?;
         Ok(self.changes.load(Ordering::Acquire))
     }
 
-    /// Drops the cache if anybody changed the database.
-    fn refresh(&self, inner: &mut Inner) -> Result<(), StoreError> {
+    /// Drops the cache if anybody changed the database. Every operation begins with it, and then
+    /// reads a state that is at least as new.
+    ///
+    /// # Errors
+    /// The database's own.
+    pub fn refresh(&self) -> Result<(), StoreError> {
+        let inner = &mut *self.inner.lock();
+        let seen = self.index.as_ref().and_then(WalIndex::header);
+        if seen.is_some() && seen == inner.cache.header {
+            return Ok(());
+        }
         let version = data_version(&inner.connection).map_err(|e| self.fail(e))?;
-        if version != inner.cache.version {
+        if version == inner.cache.version {
+            inner.cache.header = seen;
+        } else {
             inner.cache = Cache {
                 version,
+                header: seen,
                 ..Cache::default()
             };
             self.changes.fetch_add(1, Ordering::AcqRel);
@@ -280,11 +252,14 @@ impl Store {
             .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
             .map_err(|e| self.fail(e))?;
         // Keys whose waiting period is over go, with their material and aliases.
-        transaction
+        let deleted = transaction
             .execute("DELETE FROM keys WHERE deletion <= ?1", [now])
             .map_err(|e| self.fail(e))?;
         let result = change(&transaction)?;
         transaction.commit().map_err(|e| self.fail(e))?;
+        if deleted > 0 {
+            forget_deleted(&inner.connection);
+        }
         let version = inner.cache.version;
         inner.cache = Cache {
             version,
@@ -293,389 +268,6 @@ impl Store {
         drop(inner);
         self.changes.fetch_add(1, Ordering::AcqRel);
         Ok(result)
-    }
-
-    /// The key with this ARN; a key whose deletion date has passed is gone.
-    ///
-    /// # Errors
-    /// The database's own, and [`StoreError::Damaged`] for material that does not open.
-    pub fn key(&self, arn: &KeyArn, now: i64) -> Result<Option<Arc<KeyRecord>>, StoreError> {
-        let mut inner = self.inner.lock();
-        self.refresh(&mut inner)?;
-        if !inner.cache.keys.contains_key(arn) {
-            let Some(record) = self.load_key(&inner.connection, arn)? else {
-                return Ok(None);
-            };
-            inner.cache.keys.insert(arn.clone(), Arc::new(record));
-        }
-        let record = inner.cache.keys.get(arn).cloned();
-        Ok(record.filter(|record| record.deletion.is_none_or(|at| at > now)))
-    }
-
-    fn load_key(
-        &self,
-        connection: &Connection,
-        arn: &KeyArn,
-    ) -> Result<Option<KeyRecord>, StoreError> {
-        let row = connection
-            .prepare_cached(
-                "SELECT spec, state, description, created, deletion FROM keys WHERE arn = ?1",
-            )
-            .and_then(|mut statement| {
-                statement
-                    .query_row([arn.as_str()], |row| {
-                        Ok((
-                            row.get::<_, String>(0)?,
-                            row.get::<_, String>(1)?,
-                            row.get(2)?,
-                            row.get(3)?,
-                            row.get(4)?,
-                        ))
-                    })
-                    .optional()
-            })
-            .map_err(|e| self.fail(e))?;
-        let Some((spec, state, description, created, deletion)) = row else {
-            return Ok(None);
-        };
-        let spec = KeySpec::parse(&spec).ok_or(StoreError::Damaged {
-            what: "a key's spec",
-        })?;
-        let state = KeyState::parse(&state).ok_or(StoreError::Damaged {
-            what: "a key's state",
-        })?;
-        let sealed = connection
-            .prepare_cached("SELECT sealed FROM materials WHERE arn = ?1 ORDER BY number")
-            .and_then(|mut statement| {
-                statement
-                    .query_map([arn.as_str()], |row| row.get::<_, Vec<u8>>(0))?
-                    .collect::<Result<Vec<_>, _>>()
-            })
-            .map_err(|e| self.fail(e))?;
-        let materials = sealed
-            .iter()
-            .map(|sealed| {
-                open_record(&self.sealing_key, arn.as_str().as_bytes(), sealed)
-                    .and_then(|kept| algorithm::load(spec, arn.key_id(), &kept))
-                    .ok_or(StoreError::Damaged {
-                        what: "key material does not open",
-                    })
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        if materials.is_empty() {
-            return Err(StoreError::Damaged {
-                what: "a key without material",
-            });
-        }
-        Ok(Some(KeyRecord {
-            arn: arn.clone(),
-            spec,
-            state,
-            description,
-            created,
-            deletion,
-            materials,
-        }))
-    }
-
-    /// The key that an alias names.
-    ///
-    /// # Errors
-    /// The database's own.
-    pub fn alias_target(&self, alias: &AliasArn) -> Result<Option<KeyArn>, StoreError> {
-        let mut inner = self.inner.lock();
-        self.refresh(&mut inner)?;
-        if let Some(target) = inner.cache.aliases.get(alias) {
-            return Ok(Some(target.clone()));
-        }
-        let target = inner
-            .connection
-            .prepare_cached("SELECT target FROM aliases WHERE arn = ?1")
-            .and_then(|mut statement| statement.query_row([alias.as_str()], key_arn).optional())
-            .map_err(|e| self.fail(e))?;
-        if let Some(target) = &target {
-            inner.cache.aliases.insert(alias.clone(), target.clone());
-        }
-        Ok(target)
-    }
-
-    /// The key whose material has this id.
-    ///
-    /// # Errors
-    /// The database's own.
-    pub fn key_of_material(&self, id: &[u8; 32]) -> Result<Option<KeyArn>, StoreError> {
-        let mut inner = self.inner.lock();
-        self.refresh(&mut inner)?;
-        if let Some(arn) = inner.cache.materials.get(id) {
-            return Ok(Some(arn.clone()));
-        }
-        let arn = inner
-            .connection
-            .prepare_cached("SELECT arn FROM materials WHERE material_id = ?1")
-            .and_then(|mut statement| statement.query_row([&id[..]], key_arn).optional())
-            .map_err(|e| self.fail(e))?;
-        if let Some(arn) = &arn {
-            inner.cache.materials.insert(*id, arn.clone());
-        }
-        Ok(arn)
-    }
-
-    /// Adds a key with its first material.
-    ///
-    /// # Errors
-    /// The database's own.
-    pub fn insert_key(
-        &self,
-        arn: &KeyArn,
-        spec: KeySpec,
-        description: &str,
-        material: &SecretBytes,
-        now: i64,
-    ) -> Result<(), StoreError> {
-        self.write(now, |transaction| {
-            transaction
-                .execute(
-                    "INSERT INTO keys VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, NULL)",
-                    params![
-                        arn.as_str(),
-                        arn.account(),
-                        arn.region(),
-                        spec.name(),
-                        KeyState::Enabled.name(),
-                        description,
-                        now
-                    ],
-                )
-                .map_err(|e| self.fail(e))?;
-            self.insert_material(transaction, arn, spec, material, now)
-        })
-    }
-
-    /// Adds material to a symmetric key, which becomes the current one, if the key is still in the
-    /// state that was seen and has no more material than was seen.
-    ///
-    /// Returns whether it was: another process may have been faster.
-    ///
-    /// # Errors
-    /// The database's own.
-    pub fn rotate(
-        &self,
-        seen: &KeyRecord,
-        material: &SecretBytes,
-        now: i64,
-    ) -> Result<bool, StoreError> {
-        self.write(now, |transaction| {
-            let as_seen: bool = transaction
-                .query_row(
-                    "SELECT count(*) = ?2 AND EXISTS (SELECT 1 FROM keys WHERE arn = ?1 AND state = ?3)
-                     FROM materials WHERE arn = ?1",
-                    params![seen.arn.as_str(), seen.materials.len() as i64, seen.state.name()],
-                    |row| row.get(0),
-                )
-                .map_err(|e| self.fail(e))?;
-            if as_seen {
-                self.insert_material(transaction, &seen.arn, seen.spec, material, now)?;
-            }
-            Ok(as_seen)
-        })
-    }
-
-    fn insert_material(
-        &self,
-        transaction: &rusqlite::Transaction<'_>,
-        arn: &KeyArn,
-        spec: KeySpec,
-        material: &SecretBytes,
-        now: i64,
-    ) -> Result<(), StoreError> {
-        let id = match algorithm::load(spec, arn.key_id(), material) {
-            Some(Material::Symmetric { id, .. }) => Some(id.to_vec()),
-            Some(Material::Rsa(_) | Material::Sm2(_)) => None,
-            None => {
-                return Err(StoreError::Damaged {
-                    what: "fresh key material",
-                });
-            }
-        };
-        let sealed = seal_record(
-            &self.sealing_key,
-            arn.as_str().as_bytes(),
-            material.expose(),
-        );
-        transaction
-            .execute(
-                "INSERT INTO materials (arn, material_id, created, sealed) VALUES (?1, ?2, ?3, ?4)",
-                params![arn.as_str(), id, now, sealed],
-            )
-            .map_err(|e| self.fail(e))?;
-        Ok(())
-    }
-
-    /// Sets state and deletion date, if the key is still in the state that was seen.
-    ///
-    /// Returns whether it was: another process may have been faster.
-    ///
-    /// # Errors
-    /// The database's own.
-    pub fn set_state(
-        &self,
-        seen: &KeyRecord,
-        state: KeyState,
-        deletion: Option<i64>,
-        now: i64,
-    ) -> Result<bool, StoreError> {
-        self.write(now, |transaction| {
-            transaction
-                .execute(
-                    "UPDATE keys SET state = ?2, deletion = ?3 WHERE arn = ?1 AND state = ?4",
-                    params![seen.arn.as_str(), state.name(), deletion, seen.state.name()],
-                )
-                .map(|changed| changed == 1)
-                .map_err(|e| self.fail(e))
-        })
-    }
-
-    /// The ARNs of the keys of an account in a Region, after `after`, in order; at most `limit`.
-    ///
-    /// # Errors
-    /// The database's own.
-    pub fn list_keys(
-        &self,
-        account: &str,
-        region: &str,
-        after: &str,
-        limit: usize,
-        now: i64,
-    ) -> Result<Vec<KeyArn>, StoreError> {
-        let inner = self.inner.lock();
-        inner
-            .connection
-            .prepare_cached(
-                "SELECT arn FROM keys WHERE account = ?1 AND region = ?2 AND arn > ?3
-                 AND (deletion IS NULL OR deletion > ?4) ORDER BY arn LIMIT ?5",
-            )
-            .and_then(|mut statement| {
-                statement
-                    .query_map(params![account, region, after, now, limit as i64], key_arn)?
-                    .collect()
-            })
-            .map_err(|e| self.fail(e))
-    }
-
-    /// The aliases of an account in a Region, after `after`, in order; at most `limit`.
-    ///
-    /// # Errors
-    /// The database's own.
-    pub fn list_aliases(
-        &self,
-        account: &str,
-        region: &str,
-        target: Option<&KeyArn>,
-        after: &str,
-        limit: usize,
-    ) -> Result<Vec<AliasRecord>, StoreError> {
-        let inner = self.inner.lock();
-        inner
-            .connection
-            .prepare_cached(
-                "SELECT arn, target, created, updated FROM aliases
-                 WHERE account = ?1 AND region = ?2 AND arn > ?3 AND (?4 IS NULL OR target = ?4)
-                 ORDER BY arn LIMIT ?5",
-            )
-            .and_then(|mut statement| {
-                let target = target.map(KeyArn::as_str);
-                statement
-                    .query_map(
-                        params![account, region, after, target, limit as i64],
-                        |row| {
-                            let arn: String = row.get(0)?;
-                            let target: String = row.get(1)?;
-                            let name = arn.splitn(6, ':').last().unwrap_or_default().to_owned();
-                            Ok(AliasRecord {
-                                arn: AliasArn::new(account, region, &name),
-                                target: KeyArn::parse(&target)
-                                    .ok_or(rusqlite::Error::InvalidQuery)?,
-                                created: row.get(2)?,
-                                updated: row.get(3)?,
-                            })
-                        },
-                    )?
-                    .collect()
-            })
-            .map_err(|e| self.fail(e))
-    }
-
-    /// Adds an alias to a key that exists and has fewer than `most` of them.
-    ///
-    /// # Errors
-    /// The database's own.
-    pub fn insert_alias(
-        &self,
-        alias: &AliasArn,
-        account: &str,
-        region: &str,
-        target: &KeyArn,
-        most: i64,
-        now: i64,
-    ) -> Result<AliasInserted, StoreError> {
-        self.write(now, |transaction| {
-            let number = |sql: &str| -> Result<i64, StoreError> {
-                transaction
-                    .query_row(sql, [target.as_str()], |row| row.get(0))
-                    .map_err(|e| self.fail(e))
-            };
-            if number("SELECT count(*) FROM keys WHERE arn = ?1")? == 0 {
-                return Ok(AliasInserted::NoKey);
-            }
-            if number("SELECT count(*) FROM aliases WHERE target = ?1")? >= most {
-                return Ok(AliasInserted::TooMany);
-            }
-            let inserted = transaction
-                .execute(
-                    "INSERT OR IGNORE INTO aliases VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
-                    params![alias.as_str(), account, region, target.as_str(), now],
-                )
-                .map_err(|e| self.fail(e))?;
-            Ok(if inserted == 1 {
-                AliasInserted::Done
-            } else {
-                AliasInserted::Taken
-            })
-        })
-    }
-
-    /// Points an alias at another key; `false` when there is no such alias.
-    ///
-    /// # Errors
-    /// The database's own.
-    pub fn update_alias(
-        &self,
-        alias: &AliasArn,
-        target: &KeyArn,
-        now: i64,
-    ) -> Result<bool, StoreError> {
-        self.write(now, |transaction| {
-            transaction
-                .execute(
-                    "UPDATE aliases SET target = ?2, updated = ?3 WHERE arn = ?1",
-                    params![alias.as_str(), target.as_str(), now],
-                )
-                .map(|changed| changed == 1)
-                .map_err(|e| self.fail(e))
-        })
-    }
-
-    /// Removes an alias; `false` when there is none.
-    ///
-    /// # Errors
-    /// The database's own.
-    pub fn delete_alias(&self, alias: &AliasArn, now: i64) -> Result<bool, StoreError> {
-        self.write(now, |transaction| {
-            transaction
-                .execute("DELETE FROM aliases WHERE arn = ?1", [alias.as_str()])
-                .map(|changed| changed == 1)
-                .map_err(|e| self.fail(e))
-        })
     }
 
     /// Seals the root key under a passphrase from now on, and removes the key file if there is one.
@@ -691,15 +283,7 @@ impl Store {
             insert_root_key(transaction, &self.root, &kept).map_err(|e| self.fail(e))
         })?;
         // The old way in must not stay in the log.
-        let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
-        let result = self
-            .inner
-            .lock()
-            .connection
-            .query_row(checkpoint, [], |_| Ok(()));
-        if let Err(e) = result {
-            log::warn!("the keystore's log could not be cut: {e}");
-        }
+        self.forget_deleted();
         // Only now: until the commit the file was the only way in.
         let key_file = rootkey::key_file(&self.path);
         match std::fs::remove_file(&key_file) {
@@ -795,8 +379,42 @@ fn prepare_connection(connection: &Connection, path: &Path) -> Result<(), StoreE
     }
 }
 
-fn key_arn(row: &Row<'_>) -> rusqlite::Result<KeyArn> {
-    KeyArn::parse(&row.get::<_, String>(0)?).ok_or(rusqlite::Error::InvalidQuery)
+/// A change of the root key's keeping that was cut short leaves the file that is no longer needed.
+fn remove_stale_key_file(connection: &Connection, path: &Path, root: &Secret<32>) {
+    let kind = connection.query_row("SELECT kind FROM root_key", [], |row| {
+        row.get::<_, String>(0)
+    });
+    let stale = kind.is_ok_and(|kind| kind == "passphrase")
+        && rootkey::read_file(path)
+            .is_ok_and(|kept| crate::primitives::equal(kept.expose(), root.expose()).is_ok());
+    if stale {
+        let file = rootkey::key_file(path);
+        if let Err(e) = std::fs::remove_file(&file) {
+            log::warn!("{}: a root key that is not needed: {e}", file.display());
+        }
+    }
+}
+
+fn forget_deleted(connection: &Connection) {
+    let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
+    if let Err(e) = connection.query_row(checkpoint, [], |_| Ok(())) {
+        log::warn!("the keystore's log could not be cut: {e}");
+    }
+}
+
+/// Turns an older format into this one; several processes may try at once.
+fn upgrade(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    if identify(connection, path)? != Identity::Version(1) {
+        return Ok(());
+    }
+    let fail = |source| sqlite_error(path, source);
+    let transaction = connection
+        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+        .map_err(fail)?;
+    if identify(&transaction, path)? == Identity::Version(1) {
+        schema::from_version_1(&transaction).map_err(fail)?;
+    }
+    transaction.commit().map_err(fail)
 }
 
 fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
@@ -838,12 +456,7 @@ fn create_tables(
     passphrase: Option<&SecretBytes>,
 ) -> Result<Secret<32>, StoreError> {
     let fail = |source| sqlite_error(path, source);
-    transaction.execute_batch(SCHEMA).map_err(fail)?;
-    transaction
-        .execute_batch(&format!(
-            "PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={VERSION};"
-        ))
-        .map_err(fail)?;
+    schema::create(transaction).map_err(fail)?;
     let (root, kept) = match passphrase {
         None => (rootkey::create_file(path)?, Kept::File),
         Some(passphrase) => {

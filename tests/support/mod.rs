@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rekeyfs::kms::Kms;
-use rekeyfs::kms::authorise::Caller;
+use rekeyfs::kms::api::Operation;
+use rekeyfs::kms::caller::Caller;
 use rekeyfs::kms::rootkey::RootKeySource;
-use rekeyfs::kms::shapes::CreateKeyRequest;
 use rekeyfs::kms::store::Store;
 use rekeyfs::volume::backing::{Backing, System};
 use rekeyfs::volume::{
@@ -55,16 +55,22 @@ pub fn keys(dir: &Path) -> Keys {
     }
 }
 
+/// Runs the operation of that name.
+pub fn call(
+    kms: &Kms,
+    caller: &Caller,
+    operation: &str,
+    request: serde_json::Value,
+) -> Result<serde_json::Value, rekeyfs::kms::error::Exception> {
+    let operation = Operation::find(operation).expect("in the table");
+    kms.call(caller, operation, request)
+}
+
 pub fn make_key(kms: &Kms, caller: &Caller, spec: &str) -> String {
-    let request = CreateKeyRequest {
-        key_spec: Some(spec.to_owned()),
-        key_usage: Some("ENCRYPT_DECRYPT".to_owned()),
-        ..CreateKeyRequest::default()
-    };
-    kms.create_key(caller, &request)
-        .expect("a key")
-        .key_metadata
-        .arn
+    let request = serde_json::json!({"KeySpec": spec, "KeyUsage": "ENCRYPT_DECRYPT"});
+    let made = call(kms, caller, "CreateKey", request).expect("a key");
+    let arn = made["KeyMetadata"]["Arn"].as_str();
+    arn.expect("an ARN").to_owned()
 }
 
 impl Keys {
