@@ -6,6 +6,7 @@
 //! Lock order: the tree's `names` (shared by everything that goes by a name, exclusive for what
 //! takes names away), a node's place, the table of nodes. Locks are released before a reply.
 
+mod callers;
 pub mod control;
 mod convert;
 pub mod errno;

@@ -501,7 +501,7 @@ fn what_cannot_be_mounted_says_so_in_one_line_with_its_exit_code() {
         ("rekeyfs info empty", 5, "neither"),
         ("rekeyfs info /etc/hostname", 5, "neither"),
         ("rekeyfs bogus", 2, "bogus"),
-        ("rekeyfs kms bogus", 2, "bogus"),
+        ("rekeyfs kms bogus", 2, "Invalid choice"),
         (
             "rekeyfs kms describe-key --key-id alias/nobody",
             255,
@@ -560,13 +560,51 @@ E
 #[test]
 fn others_are_let_in_and_judged_by_the_modes() {
     let m = Mount::new();
-    m.sh("rekeyfs umount $MNT; rekeyfs mount -o allow_other,default_permissions $VOL $MNT; chmod 755 $T $MNT
+    // Modes let others in, the KMS too: they are users of the account, who need a policy.
+    m.sh("rekeyfs iam create-user --user-name theirs --uid 65534 >/dev/null
+          rekeyfs iam put-user-policy --user-name theirs --policy-name all --policy-document '{\"Version\":\"2012-10-17\",\"Statement\":{\"Effect\":\"Allow\",\"Action\":\"kms:*\",\"Resource\":\"*\"}}'
+          rekeyfs umount $MNT; rekeyfs mount -o allow_other,default_permissions $VOL $MNT; chmod 755 $T $MNT
           echo secret > $MNT/private; chmod 600 $MNT/private; echo open > $MNT/public; mkdir -m 1777 $MNT/tmp
           as() { setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"; }
           ! as cat $MNT/private 2>/dev/null; [ $(as cat $MNT/public) = open ]; as touch $MNT/tmp/theirs; [ $(stat -c %u:%g $MNT/tmp/theirs) = 65534:65534 ]
           ! as setfattr -n user.kms.key_id -v alias/rekeyfs $MNT/public 2>/dev/null; as setfattr -n user.kms.key_id -v alias/rekeyfs $MNT/tmp/theirs
           chmod 666 $MNT/public; ! as setfattr -n user.kms.key_id -v alias/rekeyfs $MNT/public 2>err; grep -qi 'not permitted' err
           cp /bin/true $MNT/suid; chown 65534 $MNT/suid; chmod 4755 $MNT/suid; as sh -c 'echo >> $0' $MNT/suid; [ $(stat -c %a $MNT/suid) = 755 ]");
+}
+
+#[test]
+fn an_operator_rotates_what_it_cannot_read() {
+    let m = Mount::new();
+    m.sh("KEY=$(rekeyfs kms create-key --query KeyMetadata.KeyId --output text); rekeyfs kms create-alias --alias-name alias/new --target-key-id $KEY
+          rekeyfs iam create-user --user-name operator --uid 65534 >/dev/null
+          rekeyfs iam put-user-policy --user-name operator --policy-name rotate --policy-document '{\"Version\":\"2012-10-17\",\"Statement\":{\"Effect\":\"Allow\",\"Action\":\"kms:ReEncrypt*\",\"Resource\":\"*\"}}'
+          rekeyfs umount $MNT; rekeyfs mount -o allow_other $VOL $MNT; chmod 755 $T $MNT
+          mkdir $MNT/d; echo secret > $MNT/d/f; chown 65534 $MNT/d $MNT/d/f; chmod 666 $MNT/d/f
+          as() { setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"; }
+          ! as cat $MNT/d/f 2>err; grep -q 'Permission denied' err; ! as ls $MNT/d 2>/dev/null; ! as touch $MNT/d/g 2>/dev/null
+          as setfattr -n user.kms.key_id -v alias/new $MNT/d/f; [ $(cat $MNT/d/f) = secret ]
+          getfattr --only-values -n user.kms.key_id $MNT/d/f | grep -q $KEY; ! as cat $MNT/d/f 2>/dev/null
+          ! as setfattr -n user.kms.key_id -v alias/none $MNT/d/f 2>err; as getfattr --only-values -n user.kms.error $MNT/d/f | grep -q 'NotFoundException'
+          # An explicit deny on the destination alone is enough to stop it.
+          rekeyfs iam put-user-policy --user-name operator --policy-name never --policy-document '{\"Version\":\"2012-10-17\",\"Statement\":{\"Effect\":\"Deny\",\"Action\":\"kms:ReEncryptTo\",\"Resource\":\"*\"}}'
+          ! as setfattr -n user.kms.key_id -v alias/rekeyfs $MNT/d/f 2>err; grep -q 'Permission denied' err
+          as getfattr --only-values -n user.kms.error $MNT/d/f | grep -q 'kms:ReEncryptTo'
+          # What each of them did stands in the log, with the object and its path.
+          rekeyfs audit --principal operator --event ReEncrypt > log; [ $(wc -l < log) = 3 ]; grep -q '\"objectPath\":\"/d/f\"' log
+          rekeyfs audit --principal operator --event Decrypt --error AccessDenied | grep -q '\"objectPath\":\"/d/f\"'");
+}
+
+#[test]
+fn one_principal_can_speak_for_everybody() {
+    let m = Mount::new();
+    m.sh("echo text > $MNT/f; rekeyfs umount $MNT
+          rekeyfs iam create-user --user-name reader >/dev/null; ARN=$(rekeyfs iam get-user --user-name reader | sed -n 's/.*\"Arn\": \"\\(.*\\)\".*/\\1/p')
+          rekeyfs mount -o principal=$ARN,audit=all $VOL $MNT; ! cat $MNT/f 2>err; grep -q 'Permission denied' err
+          KEY=$(rekeyfs kms describe-key --key-id alias/rekeyfs --query KeyMetadata.KeyId --output text)
+          GRANT=$(rekeyfs kms create-grant --key-id $KEY --grantee-principal $ARN --operations Decrypt --query GrantId --output text)
+          [ $(cat $MNT/f) = text ]; rekeyfs kms revoke-grant --key-id $KEY --grant-id $GRANT
+          ! cat $MNT/f 2>/dev/null
+          rekeyfs umount $MNT; rekeyfs audit --principal reader --event Decrypt | grep -v errorCode | grep -q '\"objectPath\":\"/f\"'");
 }
 
 #[test]

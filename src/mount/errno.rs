@@ -17,6 +17,14 @@ pub fn of_exception(kind: ExceptionKind) -> Option<i32> {
         ExceptionKind::IncorrectKey | ExceptionKind::InvalidCiphertext => EKEYREJECTED,
         ExceptionKind::AccessDenied | ExceptionKind::InvalidGrantToken => EACCES,
         ExceptionKind::InvalidKeyUsage
+        | ExceptionKind::Conflict
+        | ExceptionKind::ExpiredImportToken
+        | ExceptionKind::IncorrectKeyMaterial
+        | ExceptionKind::InvalidGrantId
+        | ExceptionKind::InvalidImportToken
+        | ExceptionKind::MalformedPolicyDocument
+        | ExceptionKind::Serialization
+        | ExceptionKind::Tag
         | ExceptionKind::Validation
         | ExceptionKind::AlreadyExists
         | ExceptionKind::InvalidAliasName
@@ -81,8 +89,8 @@ mod tests {
     fn every_exception_has_its_errno_and_only_a_dry_run_has_none() {
         for kind in ExceptionKind::ALL {
             assert_eq!(
-                of_exception(kind).is_none(),
-                kind == ExceptionKind::DryRunOperation
+                of_exception(*kind).is_none(),
+                *kind == ExceptionKind::DryRunOperation
             );
         }
     }

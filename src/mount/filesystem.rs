@@ -18,6 +18,7 @@ use fuser::{
 use parking_lot::RwLock;
 use rustix::fs::XattrFlags;
 
+use super::callers::{self, Callers};
 use super::control::Outcomes;
 use super::convert::{TTL, device_number, file_attr, file_type, time_change, ttl};
 use super::handles::{Handles, OpenObject, posix};
@@ -37,8 +38,6 @@ const COPY_AT_ONCE: u64 = 4 << 20;
 pub struct MountOptions {
     /// Reading does not change access times.
     pub no_atime: bool,
-    /// Who mounted.
-    pub uid: u32,
 }
 
 /// The filesystem as fuser drives it.
@@ -46,6 +45,7 @@ pub struct RekeyFs {
     pub(super) tree: Tree,
     handles: Handles,
     pub(super) outcomes: Outcomes,
+    pub(super) callers: Callers,
     options: MountOptions,
 }
 
@@ -58,6 +58,7 @@ fn answer<T>(operation: &str, f: impl FnOnce() -> Result<T, VolumeError>) -> Res
         Ok(Err(error)) => {
             let number = errno::of(&error);
             log::debug!("{operation}: {error} (errno {number})");
+            callers::explain(&error);
             if matches!(number, libc::EUCLEAN | libc::EBADMSG | libc::EIO) {
                 log::warn!("{operation}: {error}");
             }
@@ -80,10 +81,11 @@ macro_rules! reply {
 }
 
 impl RekeyFs {
-    /// Serves `tree`.
-    pub fn new(tree: Tree, options: MountOptions) -> Self {
+    /// Serves `tree` to `callers`.
+    pub fn new(tree: Tree, callers: Callers, options: MountOptions) -> Self {
         Self {
             tree,
+            callers,
             handles: Handles::default(),
             outcomes: Outcomes::default(),
             options,
@@ -101,17 +103,6 @@ impl RekeyFs {
 
     pub(super) fn volume(&self) -> &Arc<Volume> {
         self.tree.volume()
-    }
-
-    /// The principal of a request: the mounting user and root are the account's root, everybody
-    /// else a user of the account.
-    pub(super) fn caller(&self, request: &Request) -> Caller {
-        let mut caller = self.volume().own_caller().clone();
-        let uid = request.uid();
-        if uid != 0 && uid != self.options.uid {
-            caller.principal = format!("arn:aws:iam::{}:user/uid-{uid}", caller.account);
-        }
-        caller
     }
 
     pub(super) fn node(&self, number: INodeNo) -> Result<Arc<Node>, VolumeError> {
@@ -346,7 +337,7 @@ impl Filesystem for RekeyFs {
     ) {
         reply!(reply, "setattr", {
             let node = self.node(number)?;
-            let caller = self.caller(request);
+            let caller = self.caller_about(request, &node, None)?;
             if let Some(size) = size {
                 self.with_file(&node, handle, &caller, |file| file.set_len(size))?;
                 if request.uid() != 0 {
@@ -371,7 +362,7 @@ impl Filesystem for RekeyFs {
     fn readlink(&self, request: &Request, number: INodeNo, reply: ReplyData) {
         reply!(reply, "readlink", {
             let root = self.tree.directory(&self.tree.node(ROOT)?)?;
-            root.envelope().authorise(&self.caller(request))?;
+            root.envelope().authorise(&self.caller(request)?)?;
             self.volume().read_link_of(&self.tree.object(&self.node(number)?)?)
         }, target => reply.data(&target));
     }
@@ -389,7 +380,8 @@ impl Filesystem for RekeyFs {
         reply!(reply, "mknod", {
             let parent = self.node(parent)?;
             let directory = self.tree.directory(&parent)?;
-            let (caller, owner) = (self.caller(request), Self::owner(request, mode, umask));
+            let caller = self.caller_about(request, &parent, Some(name))?;
+            let owner = Self::owner(request, mode, umask);
             let kind = rustix::fs::FileType::from_raw_mode(mode);
             let (stored, attributes) = if Kind::of(mode) == Some(Kind::File) {
                 let (stored, _, attributes) = directory.create_file(&caller, name, owner)?;
@@ -414,10 +406,11 @@ impl Filesystem for RekeyFs {
         reply!(reply, "mkdir", {
             let parent = self.node(parent)?;
             let owner = Self::owner(request, mode, umask);
+            let caller = self.caller_about(request, &parent, Some(name))?;
             let (stored, attributes) = self
                 .tree
                 .directory(&parent)?
-                .create_directory(&self.caller(request), name, owner)?;
+                .create_directory(&caller, name, owner)?;
             self.tree.remember(&parent, stored, &attributes);
             Ok(attributes)
         }, made => self.send_entry(reply, &made));
@@ -449,7 +442,7 @@ impl Filesystem for RekeyFs {
             let parent = self.node(parent)?;
             let owner = Self::owner(request, 0o777, 0);
             let (stored, attributes) = self.tree.directory(&parent)?.create_symlink(
-                &self.caller(request),
+                &self.caller(request)?,
                 name,
                 target.as_os_str().as_bytes(),
                 owner,
@@ -509,7 +502,8 @@ impl Filesystem for RekeyFs {
                 return Err(VolumeError::ReadOnly);
             }
             let truncate = flags.0 & libc::O_TRUNC != 0;
-            let handle = self.open_or_start_over(&node, &self.caller(request), truncate)?;
+            let caller = self.caller_about(request, &node, None)?;
+            let handle = self.open_or_start_over(&node, &caller, truncate)?;
             if truncate && request.uid() != 0 {
                 self.clear_set_id(&node, &self.tree.object(&node)?)?;
             }
@@ -607,8 +601,9 @@ impl Filesystem for RekeyFs {
 
     fn opendir(&self, request: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
         reply!(reply, "opendir", {
-            let directory = self.tree.directory(&self.node(number)?)?;
-            directory.envelope().authorise(&self.caller(request))?;
+            let node = self.node(number)?;
+            let directory = self.tree.directory(&node)?;
+            directory.envelope().authorise(&self.caller_about(request, &node, None)?)?;
             Ok(OpenObject::Directory(Arc::default()))
         }, object => reply.opened(self.handles.insert(object), FopenFlags::empty()));
     }
@@ -778,10 +773,11 @@ impl Filesystem for RekeyFs {
         reply!(reply, "create", {
             let parent = self.node(parent)?;
             let owner = Self::owner(request, mode, umask);
+            let caller = self.caller_about(request, &parent, Some(name))?;
             let (stored, handle, attributes) = self
                 .tree
                 .directory(&parent)?
-                .create_file(&self.caller(request), name, owner)?;
+                .create_file(&caller, name, owner)?;
             self.tree.remember(&parent, stored, &attributes);
             let touches = flags & libc::O_NOATIME == 0;
             let object = OpenObject::File { handle, touches_atime: AtomicBool::new(touches) };
@@ -887,7 +883,7 @@ impl RekeyFs {
             return Err(posix("list", rustix::io::Errno::NOTDIR));
         };
         if offset == 0 {
-            *names.write() = self.list(node, &self.caller(request))?;
+            *names.write() = self.list(node, &self.caller_about(request, node, None)?)?;
         }
         Ok(Arc::clone(names))
     }

@@ -189,7 +189,7 @@ pub fn parse(bytes: &[u8]) -> Result<Asked, VolumeError> {
         grant_tokens,
         dry_run: (flags & DRY_RUN != 0).then_some(true),
         dry_run_modifiers: (flags & IGNORE_CIPHERTEXT != 0)
-            .then(|| vec![DryRunModifier::IgnoreCiphertext]),
+            .then(|| vec![DryRunModifier::IGNORE_CIPHERTEXT]),
     };
     let expected = given.u64(8);
     Ok(Asked {

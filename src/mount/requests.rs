@@ -36,7 +36,7 @@ impl RekeyFs {
         if !self.volume().has_sealed_xattrs(&object)? {
             return Err(VolumeError::NoAttribute);
         }
-        let caller = self.caller(request);
+        let caller = self.caller_about(request, &node, None)?;
         if node.kind == Kind::Directory {
             let directory = self.tree.directory(&node)?;
             directory.envelope().authorise(&caller)?;
@@ -58,7 +58,7 @@ impl RekeyFs {
         // As the kernel does it elsewhere.
         names.retain(|name| request.uid() == 0 || !name.starts_with(b"trusted."));
         if self.volume().has_sealed_xattrs(&object)? {
-            let caller = self.caller(request);
+            let caller = self.caller_about(request, &node, None)?;
             names.extend(if node.kind == Kind::Directory {
                 let directory = self.tree.directory(&node)?;
                 directory.envelope().authorise(&caller)?;
@@ -87,7 +87,7 @@ impl RekeyFs {
         flags: XattrFlags,
     ) -> Result<(), VolumeError> {
         let node = self.node(number)?;
-        let caller = self.caller(request);
+        let caller = self.caller_about(request, &node, None)?;
         if let Some(attribute) = Attribute::parse(name.as_bytes()) {
             let attribute = attribute.ok_or(VolumeError::NotSupported {
                 what: "this control attribute",
@@ -138,7 +138,8 @@ impl RekeyFs {
     ) -> Result<control::Outcome, control::Failure> {
         let owner = self.tree.attributes(node)?.uid;
         let is_owner = request.uid() == 0 || request.uid() == owner;
-        control::apply(envelope, &self.caller(request), is_owner, control)
+        let caller = self.about(self.caller(request)?, node, None);
+        control::apply(envelope, &caller, is_owner, control)
     }
 
     pub(super) fn remove_xattr(
@@ -166,7 +167,7 @@ impl RekeyFs {
         if !volume.has_sealed_xattrs(&object)? {
             return Err(VolumeError::NoAttribute);
         }
-        let caller = self.caller(request);
+        let caller = self.caller_about(request, &node, None)?;
         if node.kind == Kind::Directory {
             let directory = self.tree.directory(&node)?;
             directory.envelope().authorise(&caller)?;

@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 
+use super::callers::Callers;
 use super::filesystem::{MountOptions, RekeyFs};
 use super::tree::Tree;
 use crate::volume::{Volume, VolumeError};
@@ -73,6 +74,10 @@ pub struct Options {
     pub no_exec: bool,
     /// Everything is written at once.
     pub sync: bool,
+    /// The principal that everybody is.
+    pub principal: Option<String>,
+    /// Every open is recorded, so that paths are composed for all of them.
+    pub record_everything: bool,
 }
 
 /// A mount that answers.
@@ -99,11 +104,17 @@ pub fn mount(
     let most_directories = DIRECTORIES.min(descriptors / 8).max(16) as usize;
     let uid = rustix::process::getuid().as_raw();
     let tree = Tree::new(Arc::clone(&volume), most_directories)?;
+    let callers = Callers::new(
+        volume.own_caller(),
+        options.principal.as_deref(),
+        uid,
+        options.record_everything,
+    );
     let filesystem = RekeyFs::new(
         tree,
+        callers,
         MountOptions {
             no_atime: options.no_atime || options.read_only,
-            uid,
         },
     );
     let mut source = std::ffi::OsString::from(SOURCE);

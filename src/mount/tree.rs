@@ -317,6 +317,32 @@ impl Tree {
         f(&*self.directory_locked(&parent)?, &stored)
     }
 
+    /// The plain path of a node from the root of the volume; `None` when that cannot be told.
+    pub fn path(&self, node: &Arc<Node>) -> Option<String> {
+        let _names = self.names.read();
+        let mut parts = Vec::new();
+        let mut node = Arc::clone(node);
+        while node.number != ROOT {
+            let (parent, stored) = {
+                let place = node.place.lock();
+                let link = place.links.first()?;
+                (Arc::clone(&link.parent), link.stored.clone())
+            };
+            let name = self
+                .directory_locked(&parent)
+                .and_then(|directory| directory.plain_name(&stored))
+                .ok()?;
+            parts.push(String::from_utf8_lossy(&name).into_owned());
+            // No path of the kernel's is longer.
+            if parts.len() > 4096 {
+                return None;
+            }
+            node = parent;
+        }
+        parts.reverse();
+        Some(format!("/{}", parts.join("/")))
+    }
+
     /// The header of a node's object where it is stored.
     ///
     /// # Errors

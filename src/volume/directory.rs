@@ -233,13 +233,13 @@ impl Directory {
         let entries = stored_names(self.fd()).map_err(failed("list"))?;
         let mut out = Vec::with_capacity(entries.len());
         for entry in entries {
-            let opened = match names::classify(entry.name.as_bytes()) {
-                Found::Sealed(sealed) => names::open_name(&self.names, &sealed),
-                Found::Long(companion) => self.open_long(&entry.name, &companion),
-                Found::Internal | Found::Temporary => continue,
-                Found::Foreign => Err(VolumeError::NameUnverified),
-            };
-            match opened {
+            if matches!(
+                names::classify(entry.name.as_bytes()),
+                Found::Internal | Found::Temporary
+            ) {
+                continue;
+            }
+            match self.plain_name(&entry.name) {
                 Ok(name) => out.push(ListedName {
                     name,
                     stored: entry.name,
@@ -250,6 +250,18 @@ impl Directory {
             }
         }
         Ok(out)
+    }
+
+    /// The plain name of a stored one.
+    ///
+    /// # Errors
+    /// [`VolumeError::NameUnverified`] for what is not a name of this directory.
+    pub fn plain_name(&self, stored: &CStr) -> Result<Vec<u8>, VolumeError> {
+        match names::classify(stored.to_bytes()) {
+            Found::Sealed(sealed) => names::open_name(&self.names, &sealed),
+            Found::Long(companion) => self.open_long(stored, &companion),
+            Found::Internal | Found::Temporary | Found::Foreign => Err(VolumeError::NameUnverified),
+        }
     }
 
     fn open_long(&self, stored: &CStr, companion: &CStr) -> Result<Vec<u8>, VolumeError> {

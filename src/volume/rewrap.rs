@@ -423,16 +423,13 @@ impl Drop for Envelope {
     }
 }
 
-/// Bare key IDs and alias names are looked up where the object's key is.
+/// The call is made in the Region of the object's key, about the object.
 fn caller_for(caller: &Caller, wrapped: &WrappedKey) -> Caller {
-    match KeyArn::parse(&wrapped.key_arn) {
-        Some(arn) => Caller {
-            principal: caller.principal.clone(),
-            account: arn.account().to_owned(),
-            region: arn.region().to_owned(),
-        },
-        None => caller.clone(),
+    let mut caller = caller.clone();
+    if let Some(arn) = KeyArn::parse(&wrapped.key_arn) {
+        arn.region().clone_into(&mut caller.region);
     }
+    caller
 }
 
 /// The filesystem is the caller that recorded key, algorithm and context: what the request leaves
