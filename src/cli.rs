@@ -2,14 +2,17 @@
 //!
 //! clap, terminals, hints and exit codes are known here alone.
 
+mod audit;
+mod iam;
 mod info;
 mod init;
 mod keystore;
-mod kms;
+pub mod kms;
 mod logger;
 mod mount;
 mod rekey;
 mod report;
+mod serve;
 mod settings;
 mod umount;
 
@@ -53,6 +56,12 @@ enum Command {
     Rekey(rekey::Rekey),
     /// Show an object's metadata
     Info(info::Info),
+    /// Serve the KMS over HTTP to AWS CLIs and SDKs
+    Serve(serve::Serve),
+    /// Users, their policies and access keys, with the arguments and output of `aws iam`
+    Iam(iam::Iam),
+    /// Show the audit log
+    Audit(audit::Audit),
     /// Make, protect and back up the keystore
     Keystore(keystore::Keystore),
     /// Print the C header of the ioctl
@@ -62,8 +71,13 @@ enum Command {
 /// Runs the program.
 pub fn main() -> ExitCode {
     crate::sys::forbid_core_dumps();
-    let arguments = Arguments::parse();
     logger::to_stderr();
+    let words: Vec<_> = std::env::args_os().skip(1).collect();
+    if kms::is_for_kms(&words) {
+        crate::sys::default_broken_pipes();
+        return kms::run(&words);
+    }
+    let arguments = Arguments::parse();
     if !matches!(arguments.command, Command::Mount(_)) {
         // `rekeyfs .. | head` ends quietly. A daemon must not end for a closed pipe.
         crate::sys::default_broken_pipes();
@@ -73,17 +87,22 @@ pub fn main() -> ExitCode {
         Command::Init(command) => command.run(settings),
         Command::Mount(command) => command.run(settings),
         Command::Umount(command) => command.run(),
-        Command::Kms { arguments } => return kms::run(arguments, settings),
+        // Taken before clap: its arguments have the AWS CLI's rules.
+        Command::Kms { .. } => return kms::run(&words),
         Command::Rekey(command) => command.run(settings),
         Command::Info(command) => command.run(),
+        Command::Serve(command) => return exit(command.run(settings)),
+        Command::Iam(command) => return exit(command.run(settings)),
+        Command::Audit(command) => command.run(settings),
         Command::Keystore(command) => command.run(settings),
         Command::Header => {
             print!("{}", crate::mount::ioctl::HEADER);
             Ok(())
         }
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(fault) => fault.report(),
-    }
+    exit(result.map(|()| ExitCode::SUCCESS))
+}
+
+fn exit(result: Result<ExitCode, report::Fault>) -> ExitCode {
+    result.unwrap_or_else(report::Fault::report)
 }

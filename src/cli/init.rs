@@ -3,15 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use serde_json::{Value, json};
 
 use super::report::{Exit, Fault};
 use super::settings::Settings;
 use crate::codec::hex;
 use crate::kms::Kms;
-use crate::kms::authorise::Caller;
-use crate::kms::error::ExceptionKind;
-use crate::kms::service::{EncryptionAlgorithm, parse_context};
-use crate::kms::shapes::{AliasRequest, CreateKeyRequest, DescribeKeyRequest};
+use crate::kms::api::Operation;
+use crate::kms::service::{Caller, EncryptionAlgorithm, Exception, ExceptionKind, parse_context};
 use crate::volume::backing::System;
 use crate::volume::{InitOptions, Volume};
 
@@ -84,30 +83,26 @@ impl Init {
 
 /// Makes the default key, or finds it.
 fn default_key(kms: &Kms, caller: &Caller) -> Result<String, Fault> {
-    let describe = DescribeKeyRequest {
-        key_id: DEFAULT_ALIAS.to_owned(),
-        ..DescribeKeyRequest::default()
+    let call = |name: &str, request: Value| {
+        let operation = Operation::find(name).ok_or_else(Exception::unknown_operation)?;
+        kms.call(caller, operation, request)
     };
-    match kms.describe_key(caller, &describe) {
-        Ok(found) => return Ok(found.key_metadata.arn),
+    let text = |response: &Value, member: &str| {
+        let value = &response["KeyMetadata"][member];
+        value.as_str().unwrap_or_default().to_owned()
+    };
+    let describe = || call("DescribeKey", json!({"KeyId": DEFAULT_ALIAS}));
+    match describe() {
+        Ok(found) => return Ok(text(&found, "Arn")),
         Err(e) if e.kind() == ExceptionKind::NotFound => {}
         Err(e) => return Err(e.into()),
     }
-    let request = CreateKeyRequest {
-        description: Some("made by rekeyfs init".to_owned()),
-        ..CreateKeyRequest::default()
-    };
-    let made = kms.create_key(caller, &request)?.key_metadata;
-    let alias = AliasRequest {
-        alias_name: DEFAULT_ALIAS.to_owned(),
-        target_key_id: made.key_id,
-    };
-    match kms.create_alias(caller, &alias) {
-        Ok(_) => Ok(made.arn),
+    let made = call("CreateKey", json!({"Description": "made by rekeyfs init"}))?;
+    let alias = json!({"AliasName": DEFAULT_ALIAS, "TargetKeyId": text(&made, "KeyId")});
+    match call("CreateAlias", alias) {
+        Ok(_) => Ok(text(&made, "Arn")),
         // Another process was faster: its key is the default one.
-        Err(e) if e.kind() == ExceptionKind::AlreadyExists => {
-            Ok(kms.describe_key(caller, &describe)?.key_metadata.arn)
-        }
+        Err(e) if e.kind() == ExceptionKind::AlreadyExists => Ok(text(&describe()?, "Arn")),
         Err(e) => Err(e.into()),
     }
 }

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::report::Fault;
 use super::settings::Settings;
+use crate::kms::grants::DELAY_SETTING;
 use crate::kms::rootkey::{RootKeySource, key_file};
 use crate::kms::store::Store;
 use crate::secret::SecretBytes;
@@ -29,6 +30,11 @@ enum Command {
         /// A file whose first line is the new passphrase [default: from the terminal]
         #[arg(long, value_name = "FILE")]
         new_passphrase_file: Option<PathBuf>,
+    },
+    /// Let new grants be effective without their token only after some seconds, as in AWS KMS
+    GrantPropagationDelay {
+        /// Seconds; 0 is at once
+        seconds: u32,
     },
     /// Write a consistent copy of the database, also while it is in use
     Backup {
@@ -59,6 +65,12 @@ impl Keystore {
                 let kms = settings.open()?;
                 let new = settings.new_passphrase(new_passphrase_file.as_deref())?;
                 kms.store().set_passphrase(&new, crate::kms::now())?;
+            }
+            Command::GrantPropagationDelay { seconds } => {
+                let kms = settings.open()?;
+                let milliseconds = (u64::from(*seconds) * 1000).to_string();
+                kms.store()
+                    .set_setting(DELAY_SETTING, &milliseconds, crate::kms::now())?;
             }
             Command::Backup { file } => {
                 let kms = settings.open()?;

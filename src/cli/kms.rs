@@ -1,300 +1,516 @@
-//! `rekeyfs kms`: the operations of the API table with the arguments of the AWS CLI v1.
+//! `rekeyfs kms`: the operations of the API with the arguments, output and exit codes of
+//! `aws kms` (AWS CLI v1, 1.31.13), on the local keystore, or on an endpoint.
 //!
-//! Exit codes and messages are that CLI's: 0, 2 for usage, 255 for everything else.
+//! ```text
+//!   arguments ──► parameters ──► the local KMS, or remote ──► pages ──► jmespath ──► output
+//!    (words)      (JSON request)    (JSON response)
+//!                    └─ skeleton    profile: files and variables of the AWS CLI
+//! ```
+//!
+//! Each room is pure but `parameters` (files that are named), `profile` and `remote`. Faults of
+//! every room are the lines that the AWS CLI prints; this file alone prints them.
 
-use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
+pub mod arguments;
+pub mod jmespath;
+pub mod output;
+pub mod parameters;
+mod profile;
+mod python;
+mod remote;
+mod skeleton;
+
+use std::ffi::OsString;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use clap::{Arg, ArgAction, ArgMatches, Command};
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::report::Fault;
 use super::settings::Settings;
-use crate::kms::api::{Kind, Member, OPERATIONS, Operation};
-use crate::kms::shorthand;
+use crate::endpoint::sigv4::Refusal;
+use crate::kms::Kms;
+use crate::kms::api::{Member, OPERATIONS, Operation, Shape};
+use crate::kms::caller::Caller;
+pub use arguments::is_for_kms;
+use arguments::{Asked, Color, Globals, Invocation, Skeleton, UsageFault, kebab};
+use jmespath::Expression;
+use output::pages::{Pages, PagingError, Then, merge, token_page};
+use output::{Output, Printed};
+use parameters::{ParameterFault, Parameters};
+use profile::{Profile, ProfileFault};
+use remote::{Remote, RemoteFault, Target};
 
 /// What the AWS CLI v1 exits with after an error.
 const ERROR: u8 = 255;
+/// The width of what is no terminal.
+const WIDTH: usize = 80;
 
-/// `ReEncrypt` to `re-encrypt`.
-fn kebab(name: &str) -> String {
-    let mut out = String::new();
-    for letter in name.chars() {
-        if letter.is_ascii_uppercase() {
-            if !out.is_empty() {
-                out.push('-');
-            }
-            out.push(letter.to_ascii_lowercase());
-        } else {
-            out.push(letter);
-        }
-    }
-    out
+/// Why there is nothing to print: one line, as the AWS CLI prints it.
+#[derive(Debug, thiserror::Error)]
+enum CallFault {
+    #[error(transparent)]
+    Parameters(#[from] ParameterFault),
+    #[error(transparent)]
+    Profile(#[from] ProfileFault),
+    #[error(transparent)]
+    Remote(#[from] RemoteFault),
+    #[error(transparent)]
+    Paging(#[from] PagingError),
+    #[error("{0}")]
+    Query(#[from] jmespath::JmespathError),
+    #[error("{0}")]
+    Unprintable(output::Unprintable),
+    #[error("Unknown output type: {0}")]
+    UnknownOutput(String),
+    #[error("Provided region_name '{0}' doesn't match a supported format.")]
+    BadRegion(String),
+    #[error(
+        "You must specify a region. You can also configure your region by running \"aws configure\"."
+    )]
+    NoRegion,
+    #[error(
+        "Unable to locate credentials. You can configure credentials by running \"aws configure\"."
+    )]
+    NoCredentials,
+    /// The keystore: no fault that the AWS CLI knows.
+    #[error("{}", .0.fact)]
+    Local(Fault),
 }
 
-fn command() -> Command {
-    let output = Arg::new("output")
-        .long("output")
-        .global(true)
-        .value_parser(["json"])
-        .help("The formatting style of the output");
-    Command::new("rekeyfs kms")
-        .about("The local KMS, with the arguments and output of `aws kms` (AWS CLI v1)")
-        .subcommand_required(true)
-        .arg(output)
-        .args(
-            ["keystore", "passphrase-file", "account", "region"].map(|name| {
-                Arg::new(name)
-                    .long(name)
-                    .global(true)
-                    .help("See rekeyfs --help")
-            }),
-        )
-        .subcommands(OPERATIONS.iter().map(|operation| {
-            Command::new(kebab(operation.name))
-                .about(operation.about)
-                .args(operation.members.iter().flat_map(arguments))
-        }))
-}
-
-fn arguments(member: &Member) -> Vec<Arg> {
-    let name = kebab(member.name);
-    let arg = Arg::new(member.name)
-        .long(name.clone())
-        .required(member.required)
-        .allow_hyphen_values(true)
-        .value_parser(clap::value_parser!(OsString));
-    match member.kind {
-        Kind::Boolean => vec![
-            Arg::new(member.name)
-                .long(name.clone())
-                .action(ArgAction::SetTrue)
-                .overrides_with(format!("no-{name}")),
-            Arg::new(format!("no-{name}"))
-                .long(format!("no-{name}"))
-                .action(ArgAction::SetTrue)
-                .overrides_with(member.name),
-        ],
-        Kind::Texts(..) | Kind::Choices(_) => vec![arg.num_args(1..).allow_hyphen_values(false)],
-        Kind::Blob(..) => vec![arg.value_name("bytes, fileb://path or file://path")],
-        Kind::Map => vec![arg.value_name("k=v,.. or JSON")],
-        Kind::Text(..) | Kind::Choice(_) | Kind::Integer(..) => vec![arg],
+impl From<Fault> for CallFault {
+    fn from(fault: Fault) -> Self {
+        Self::Local(fault)
     }
 }
 
-/// Runs `rekeyfs kms`.
-pub fn run(arguments: &[OsString], settings: &Settings) -> ExitCode {
-    let named =
-        std::iter::once(OsStr::new("rekeyfs kms")).chain(arguments.iter().map(OsString::as_os_str));
-    let matches = match command().try_get_matches_from(named) {
-        Ok(matches) => matches,
-        Err(e) => {
-            let _ = e.print();
-            return ExitCode::from(if e.use_stderr() { 2 } else { 0 });
+/// Runs `rekeyfs kms`; `arguments` are all of the program's.
+pub fn run(arguments: &[OsString]) -> ExitCode {
+    let check = |query: &str| {
+        jmespath::compile(query)
+            .map(|_| ())
+            .map_err(|e| e.to_string())
+    };
+    match arguments::parse(arguments, check) {
+        Err(UsageFault { text, code }) => {
+            eprint!("{text}");
+            ExitCode::from(code)
         }
-    };
-    let Some((name, matches)) = matches.subcommand() else {
-        return ExitCode::from(2);
-    };
-    let Some(operation) = OPERATIONS
-        .iter()
-        .find(|operation| kebab(operation.name) == name)
-    else {
-        return ExitCode::from(2);
-    };
-    match call(operation, matches, settings) {
-        Ok(Value::Object(members)) if members.is_empty() => ExitCode::SUCCESS,
-        Ok(response) => {
-            println!("{}", pretty(&response));
+        Ok(Asked::Version) => {
+            println!("rekeyfs/{} aws-cli/1.31.13", env!("CARGO_PKG_VERSION"));
             ExitCode::SUCCESS
         }
-        Err(CallError::Argument(message)) => {
-            eprintln!("\n{message}");
-            ExitCode::from(ERROR)
+        Ok(Asked::Help(operation)) => {
+            print!("{}", help(operation));
+            ExitCode::SUCCESS
         }
-        Err(CallError::Fault(fault)) => {
-            fault.print();
-            ExitCode::from(ERROR)
-        }
-        Err(CallError::Service(exception)) => {
-            eprintln!(
-                "\nAn error occurred ({}) when calling the {} operation: {}",
-                exception.kind().name(),
-                operation.name,
-                exception.message().unwrap_or_default()
-            );
-            ExitCode::from(ERROR)
+        Ok(Asked::Call(invocation)) => {
+            if invocation.globals.debug {
+                log::set_max_level(log::LevelFilter::Debug);
+            }
+            call(&invocation)
         }
     }
 }
 
-enum CallError {
-    Argument(String),
-    Fault(Fault),
-    Service(crate::kms::error::Exception),
-}
-
-impl From<Fault> for CallError {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
+fn call(invocation: &Invocation) -> ExitCode {
+    let mut coloured = false;
+    match answer(invocation, &mut coloured) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => complain(&fault, coloured),
     }
 }
 
-fn call(
-    operation: &Operation,
-    matches: &ArgMatches,
-    settings: &Settings,
-) -> Result<Value, CallError> {
-    let mut request = Map::new();
-    for member in operation.members {
-        if let Some(value) = value(member, matches)? {
-            request.insert(member.name.to_owned(), value);
+fn complain(fault: &CallFault, coloured: bool) -> ExitCode {
+    match fault {
+        CallFault::Local(fault) => fault.print(),
+        CallFault::Unprintable(_) if coloured => {
+            eprint!("\n\x1b[0m{fault}\x1b[0m\n\x1b[0m");
+        }
+        // The two that the AWS CLI prints by another way.
+        CallFault::NoRegion | CallFault::NoCredentials => eprintln!("{fault}"),
+        _ => eprintln!("\n{fault}"),
+    }
+    ExitCode::from(ERROR)
+}
+
+/// Where and how results are printed.
+struct Screen {
+    output: Output,
+    query: Option<Expression>,
+    title: &'static str,
+    coloured: bool,
+    terminal: bool,
+}
+
+impl Screen {
+    fn new(invocation: &Invocation, profile: &Profile) -> Result<Self, CallFault> {
+        let globals = &invocation.globals;
+        let output = match globals.output {
+            Some(output) => output,
+            None => match profile.output() {
+                None => Output::Json,
+                Some(name) => Output::parse(&name).ok_or(CallFault::UnknownOutput(name))?,
+            },
+        };
+        let query = globals
+            .query
+            .as_deref()
+            .map(jmespath::compile)
+            .transpose()?;
+        let terminal = std::io::stdout().is_terminal();
+        let coloured = output == Output::Table
+            && match globals.color {
+                Color::On => true,
+                Color::Off => false,
+                Color::Auto => terminal,
+            };
+        Ok(Self {
+            output,
+            query,
+            title: invocation.operation.name,
+            coloured,
+            terminal,
+        })
+    }
+
+    fn width(&self) -> usize {
+        if !self.terminal {
+            return WIDTH;
+        }
+        rustix::termios::tcgetwinsize(std::io::stdout())
+            .map_or(WIDTH, |size| usize::from(size.ws_col))
+    }
+
+    fn show(&mut self, result: &Value) -> Result<(), CallFault> {
+        let searched = self
+            .query
+            .as_ref()
+            .map(|query| query.search(result))
+            .transpose()?;
+        let value = searched.as_ref().unwrap_or(result);
+        let Printed { text, failure } = match self.output {
+            Output::Json => output::json(value),
+            Output::Text => output::text(value),
+            Output::Table => output::table(self.title, value, self.width(), self.coloured),
+        };
+        print!("{text}");
+        // What is printed stands before what goes wrong.
+        let _ = std::io::stdout().flush();
+        failure.map_or(Ok(()), |failure| Err(CallFault::Unprintable(failure)))
+    }
+}
+
+/// A coloured run ends with the terminal's own colour.
+impl Drop for Screen {
+    fn drop(&mut self) {
+        if self.coloured && self.terminal {
+            print!("\x1b[0m");
+            let _ = std::io::stdout().flush();
         }
     }
-    // The shared options may stand before `kms` as well as behind the operation.
-    let text = |name: &str, before: &Option<String>| {
-        matches
-            .get_one::<String>(name)
-            .cloned()
-            .or_else(|| before.clone())
-    };
-    let path = |name: &str, before: &Option<std::path::PathBuf>| {
-        matches
-            .get_one::<String>(name)
-            .map(Into::into)
-            .or_else(|| before.clone())
-    };
-    let settings = Settings {
-        keystore: path("keystore", &settings.keystore),
-        passphrase_file: path("passphrase-file", &settings.passphrase_file),
-        account: text("account", &settings.account),
-        region: text("region", &settings.region),
-    };
-    let caller = settings.caller()?;
-    let kms = settings.open_or_create()?;
-    operation
-        .run(&kms, &caller, Value::Object(request))
-        .map_err(CallError::Service)
 }
 
-fn value(member: &Member, matches: &ArgMatches) -> Result<Option<Value>, CallError> {
-    let option = kebab(member.name);
-    if let Kind::Boolean = member.kind {
-        let no = matches.get_flag(&format!("no-{option}"));
-        return Ok((matches.get_flag(member.name) || no).then_some(Value::Bool(!no)));
+/// The order of the steps is the AWS CLI's: each may end the program with its fault.
+fn answer(invocation: &Invocation, coloured: &mut bool) -> Result<(), CallFault> {
+    let (operation, globals) = (invocation.operation, &invocation.globals);
+    let mut parameters = Parameters::read(invocation)?;
+    if invocation.skeleton == Some(Skeleton::Input) {
+        print!("{}", skeleton::input(operation));
+        return Ok(());
     }
-    let Some(values) = matches.get_many::<OsString>(member.name) else {
-        return Ok(None);
-    };
-    let values = values
-        .map(|given| parameter(&option, given))
-        .collect::<Result<Vec<_>, _>>()?;
-    let failed = |reason: &str| {
-        CallError::Argument(format!("Error parsing parameter '--{option}': {reason}"))
-    };
-    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).map_err(|_| failed("not UTF-8"));
-    let first = values.first().map(Vec::as_slice).unwrap_or_default();
-    Ok(Some(match member.kind {
-        Kind::Blob(..) => Value::String(STANDARD.encode(first)),
-        Kind::Text(..) | Kind::Choice(_) => Value::String(text(first)?),
-        Kind::Integer(..) => {
-            let text = text(first)?;
-            let number = text.parse::<i64>();
-            number.map_or_else(|_| Value::String(text), Value::from)
+    let profile = Profile::read(globals.profile.as_deref())?;
+    let region = profile.region(globals.region.as_deref());
+    match &region {
+        None if globals.endpoint_url.is_some() => return Err(CallFault::NoRegion),
+        Some(region) if !is_region_name(region) => {
+            return Err(CallFault::BadRegion(region.clone()));
         }
-        Kind::Map => {
-            let text = text(first)?;
-            if text.trim_start().starts_with('{') {
-                serde_json::from_str(&text).map_err(|e| failed(&format!("Invalid JSON: {e}")))?
+        None | Some(_) => {}
+    }
+    let mut screen = Screen::new(invocation, &profile)?;
+    *coloured = screen.coloured;
+    if invocation.skeleton == Some(Skeleton::Output) {
+        parameters.take_paging()?;
+        parameters.into_request(operation)?;
+        return screen.show(&skeleton::output(operation));
+    }
+    let Some(page) = operation.page.filter(|_| invocation.paginates) else {
+        let request = parameters.into_request(operation)?;
+        let service = Service::of(globals, &profile, region, operation)?;
+        let mut response = service.call(operation, request)?;
+        if profile.iso_timestamps() {
+            iso_timestamps(operation.output, &mut response);
+        }
+        return screen.show(&response);
+    };
+    let paging = parameters.take_paging()?;
+    let starting_token = paging.starting_token.as_deref();
+    let pages = Pages::new(page.result, paging.max_items, starting_token)?;
+    if starting_token.is_some() {
+        parameters.resume_at(pages.marker());
+    }
+    let request = parameters.into_request(operation)?;
+    let service = Service::of(globals, &profile, region, operation)?;
+    let listing = Listing {
+        service: &service,
+        operation,
+        result: page.result,
+        iso_timestamps: profile.iso_timestamps(),
+    };
+    listing.run(&mut screen, pages, &request)
+}
+
+/// Whether a text has the form of a Region's name; nothing has.
+fn is_region_name(text: &str) -> bool {
+    text.len() <= 63
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+        && (text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// A listing that is fetched page by page. Text is printed as it comes, other formats at the end.
+struct Listing<'a> {
+    service: &'a Service,
+    operation: &'static Operation,
+    result: &'a str,
+    iso_timestamps: bool,
+}
+
+impl Listing<'_> {
+    fn run(
+        &self,
+        screen: &mut Screen,
+        mut pages: Pages<'_>,
+        request: &Value,
+    ) -> Result<(), CallFault> {
+        let text = screen.output == Output::Text;
+        let mut kept = Vec::new();
+        let mut token = None;
+        // The first request has the marker that was asked for, if any.
+        let mut first = true;
+        loop {
+            let mut members = request.as_object().cloned().unwrap_or_else(Map::new);
+            if !first {
+                pages.inject(&mut members);
+            }
+            first = false;
+            let mut response = self.service.call(self.operation, Value::Object(members))?;
+            if self.iso_timestamps {
+                iso_timestamps(self.operation.output, &mut response);
+            }
+            let turn = pages.take(response)?;
+            if text {
+                screen.show(&turn.page)?;
             } else {
-                shorthand::parse(&text).map_err(|e| failed(&e.to_string()))?
+                kept.push(turn.page);
+            }
+            match turn.then {
+                Then::Request => {}
+                Then::End => break,
+                Then::Resume(next) => {
+                    token = Some(next);
+                    break;
+                }
+                Then::Fail(error) => return Err(error.into()),
             }
         }
-        Kind::Texts(..) | Kind::Choices(_) => {
-            let only = text(first)?;
-            if values.len() == 1 && only.trim_start().starts_with('[') {
-                serde_json::from_str(&only).map_err(|e| failed(&format!("Invalid JSON: {e}")))?
-            } else {
-                Value::Array(
-                    values
-                        .iter()
-                        .map(|item| text(item).map(Value::String))
-                        .collect::<Result<_, _>>()?,
-                )
+        match token {
+            Some(token) if text => screen.show(&token_page(token)),
+            None if text => Ok(()),
+            token => screen.show(&merge(self.result, kept, token)),
+        }
+    }
+}
+
+/// Writes the dates of a response as `cli_timestamp_format = iso8601` asks for.
+fn iso_timestamps(members: &[Member], response: &mut Value) {
+    for member in members {
+        if let Some(value) = response.get_mut(member.name) {
+            iso_timestamp(member.shape, value);
+        }
+    }
+}
+
+fn iso_timestamp(shape: Shape, value: &mut Value) {
+    match shape {
+        Shape::Timestamp => {
+            let seconds = value.as_f64().unwrap_or_default();
+            *value = Value::String(python::iso_time(seconds));
+        }
+        Shape::Structure(members) => iso_timestamps(members, value),
+        Shape::List(item, ..) => {
+            for value in value.as_array_mut().into_iter().flatten() {
+                iso_timestamp(*item, value);
             }
         }
-        Kind::Boolean => Value::Null,
-    }))
-}
-
-/// A parameter's bytes: itself, or the file that it names.
-fn parameter(option: &str, given: &OsStr) -> Result<Vec<u8>, CallError> {
-    let bytes = given.as_bytes();
-    let path = bytes
-        .strip_prefix(b"fileb://")
-        .or_else(|| bytes.strip_prefix(b"file://"));
-    let Some(path) = path else {
-        return Ok(bytes.to_vec());
-    };
-    std::fs::read(OsStr::from_bytes(path)).map_err(|e| {
-        CallError::Argument(format!(
-            "Error parsing parameter '--{option}': Unable to load paramfile {}: {e}",
-            given.to_string_lossy()
-        ))
-    })
-}
-
-/// JSON as the AWS CLI prints it: 4 blanks, ASCII only.
-fn pretty(value: &Value) -> String {
-    let mut bytes = Vec::new();
-    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
-    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, formatter);
-    if value.serialize(&mut serializer).is_err() {
-        return String::new();
+        Shape::Text(..)
+        | Shape::Blob(..)
+        | Shape::Integer(..)
+        | Shape::Boolean
+        | Shape::Choice(_)
+        | Shape::Map => {}
     }
-    let mut out = String::new();
-    let mut units = [0; 2];
-    for letter in String::from_utf8_lossy(&bytes).chars() {
-        if letter.is_ascii() {
-            out.push(letter);
+}
+
+/// Who answers.
+enum Service {
+    Local(Arc<Kms>, Caller),
+    /// As [`Service::Local`], for a request that nobody has signed.
+    Unsigned,
+    Remote(Remote),
+}
+
+impl Service {
+    fn of(
+        globals: &Globals,
+        profile: &Profile,
+        region: Option<String>,
+        operation: &'static Operation,
+    ) -> Result<Self, CallFault> {
+        let Some(url) = &globals.endpoint_url else {
+            return Self::local(globals, profile, region, operation);
+        };
+        let region = region.ok_or(CallFault::NoRegion)?;
+        let credentials = if globals.sign_request {
+            let found = profile.credentials(globals.profile.as_deref())?;
+            Some(found.ok_or(CallFault::NoCredentials)?)
         } else {
-            for unit in letter.encode_utf16(&mut units) {
-                out.push_str(&format!("\\u{unit:04x}"));
+            None
+        };
+        Ok(Self::Remote(Remote::new(Target {
+            url: url.clone(),
+            region,
+            credentials,
+            verify_ssl: globals.verify_ssl,
+            ca_bundle: globals.ca_bundle.clone().or_else(|| profile.ca_bundle()),
+            read_timeout: globals.read_timeout,
+            connect_timeout: globals.connect_timeout,
+        })?))
+    }
+
+    /// The local keystore. `--profile` says who calls by its access key, as it would an endpoint.
+    fn local(
+        globals: &Globals,
+        profile: &Profile,
+        region: Option<String>,
+        operation: &'static Operation,
+    ) -> Result<Self, CallFault> {
+        if !globals.sign_request {
+            return Ok(Self::Unsigned);
+        }
+        // What an endpoint says of a request that is signed for no Region.
+        if region.as_deref() == Some("") {
+            return Err(CallFault::Remote(RemoteFault::Service {
+                code: "InvalidSignatureException".to_owned(),
+                message: "Credential should be scoped to a valid region, not ''.".to_owned(),
+                operation: operation.name,
+            }));
+        }
+        let settings = Settings {
+            keystore: globals.keystore.clone(),
+            passphrase_file: globals.passphrase_file.clone(),
+            account: globals.account.clone(),
+            region,
+            principal: globals.principal.clone(),
+        };
+        let mut caller = settings.caller()?;
+        let kms = settings.open_or_create()?;
+        if globals.profile.is_some() && globals.principal.is_none() {
+            let credentials = profile
+                .credentials(globals.profile.as_deref())?
+                .ok_or(CallFault::NoCredentials)?;
+            let key = kms.access_key(&credentials.access_key).ok().flatten();
+            // What an endpoint says of a request that is signed so.
+            let refuse = |refusal: &Refusal| RemoteFault::Service {
+                code: refusal.name().to_owned(),
+                message: refusal.to_string(),
+                operation: operation.name,
+            };
+            let key = key
+                .filter(|key| key.active)
+                .ok_or_else(|| refuse(&Refusal::Token))?;
+            if crate::primitives::equal(key.secret.expose(), credentials.secret.expose()).is_err() {
+                return Err(refuse(&Refusal::Mismatch).into());
+            }
+            caller.principal.clone_from(&key.principal);
+            caller.account.clone_from(&key.account);
+            let source = crate::kms::caller::Source {
+                access_key: Some(key.id.clone()),
+                ..(*caller.source).clone()
+            };
+            caller = caller.from_source(source);
+        }
+        Ok(Self::Local(kms, caller))
+    }
+
+    fn call(&self, operation: &'static Operation, request: Value) -> Result<Value, CallFault> {
+        let (code, message) = match self {
+            Self::Remote(remote) => return Ok(remote.call(operation, &request)?),
+            Self::Unsigned => {
+                let refusal = Refusal::Missing;
+                (refusal.name().to_owned(), refusal.to_string())
+            }
+            Self::Local(kms, caller) => {
+                log::debug!(
+                    "{} on the keystore, as {}",
+                    operation.name,
+                    caller.principal
+                );
+                match kms.call(caller, operation, request) {
+                    Ok(response) => return Ok(response),
+                    Err(e) => (
+                        e.kind().name().to_owned(),
+                        e.message().unwrap_or_default().to_owned(),
+                    ),
+                }
+            }
+        };
+        Err(CallFault::Remote(RemoteFault::Service {
+            code,
+            message,
+            operation: operation.name,
+        }))
+    }
+}
+
+fn help(operation: Option<&Operation>) -> String {
+    let mut out = String::new();
+    match operation {
+        None => {
+            out.push_str(
+                "rekeyfs kms OPERATION [--options]: the local KMS, with the arguments, output and \
+                 exit codes of `aws kms` (AWS CLI v1).\n\nOperations:\n",
+            );
+            for operation in OPERATIONS {
+                let name = kebab(operation.name);
+                out.push_str(&format!("  {name:42}{}\n", operation.about));
+            }
+            out.push_str("\nrekeyfs kms OPERATION help lists the options of one.\n");
+        }
+        Some(operation) => {
+            out.push_str(&format!(
+                "rekeyfs kms {}: {}.\n\nOptions:\n",
+                kebab(operation.name),
+                operation.about
+            ));
+            for member in operation.input {
+                let required = if member.required { "required" } else { "" };
+                let name = format!("--{}", kebab(member.name));
+                out.push_str(format!("  {name:42}{required}").trim_end());
+                out.push('\n');
             }
         }
     }
+    out.push_str(
+        "\nOf every operation: --cli-input-json, --generate-cli-skeleton [input|output], --query, \
+         --output json|text|table, --endpoint-url, --region, --profile, --color, --debug, \
+         --no-paginate, --no-sign-request, --no-verify-ssl, --ca-bundle, --cli-read-timeout, \
+         --cli-connect-timeout, --version; and of this program: --keystore, --passphrase-file, \
+         --account, --principal.\n",
+    );
     out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_those_of_the_aws_cli() {
-        for (name, expected) in [
-            ("ReEncrypt", "re-encrypt"),
-            (
-                "GenerateDataKeyWithoutPlaintext",
-                "generate-data-key-without-plaintext",
-            ),
-            ("PendingWindowInDays", "pending-window-in-days"),
-        ] {
-            assert_eq!(kebab(name), expected);
-        }
-        command().debug_assert();
-    }
-
-    #[test]
-    fn output_is_indented_by_four_and_ascii() {
-        let value = serde_json::json!({"A": "ä😀", "B": [1]});
-        assert_eq!(
-            pretty(&value),
-            "{\n    \"A\": \"\\u00e4\\ud83d\\ude00\",\n    \"B\": [\n        1\n    ]\n}"
-        );
-    }
 }

@@ -14,9 +14,11 @@ static BACKGROUND: AtomicBool = AtomicBool::new(false);
 
 impl Log for Logger {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        // fuser's lines repeat what is said here, and warn of requests that are answered so.
+        // Other crates' lines repeat what is said here, fuser's faults aside.
+        let target = metadata.target();
         metadata.level() <= log::max_level()
-            && (metadata.target().starts_with("rekeyfs") || metadata.level() == Level::Error)
+            && (target.starts_with("rekeyfs")
+                || (target.starts_with("fuser") && metadata.level() == Level::Error))
     }
 
     fn log(&self, record: &Record<'_>) {

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::report::{Exit, Fault};
-use super::settings::Settings;
+use super::settings::{Recording, Settings};
+use crate::kms::caller::account_of;
 use crate::mount::{MountEntry, MountError, Options, mount, mounted_at, unmount};
 use crate::volume::backing::System;
 use crate::volume::{OpenOptions, Volume};
@@ -20,7 +21,8 @@ pub struct Mount {
     /// Where to mount it
     mountpoint: PathBuf,
     /// ro, rw, allow_other, default_permissions, noatime, atime, relatime, suid, nosuid, dev,
-    /// nodev, exec, noexec, sync, async, crash=fast, revoke=soft, cache=keep
+    /// nodev, exec, noexec, sync, async, principal=ARN, audit=changes|all|off, crash=fast,
+    /// revoke=soft, cache=keep
     #[arg(short, value_name = "OPTIONS", value_delimiter = ',')]
     options: Vec<String>,
     /// Stay in front
@@ -34,41 +36,45 @@ pub struct Mount {
 /// What is said when the mount answers.
 const READY: &str = "ready";
 
-fn parse_options(list: &[String]) -> Result<Options, Fault> {
-    let mut out = Options::default();
+fn parse_options(list: &[String]) -> Result<(Options, Recording), Fault> {
+    let mut out = (Options::default(), Recording::default());
     for option in list
         .iter()
         .flat_map(|list| list.split(','))
         .filter(|option| !option.is_empty())
     {
         match option {
-            "ro" => out.read_only = true,
-            "rw" => out.read_only = false,
-            "allow_other" => out.allow_other = true,
-            "noatime" => out.no_atime = true,
-            "atime" | "relatime" => out.no_atime = false,
-            "suid" => out.suid = true,
-            "nosuid" => out.suid = false,
-            "dev" => out.dev = true,
-            "nodev" => out.dev = false,
-            "exec" => out.no_exec = false,
-            "noexec" => out.no_exec = true,
-            "sync" => out.sync = true,
-            "async" => out.sync = false,
+            "ro" => out.0.read_only = true,
+            "rw" => out.0.read_only = false,
+            "allow_other" => out.0.allow_other = true,
+            "noatime" => out.0.no_atime = true,
+            "atime" | "relatime" => out.0.no_atime = false,
+            "suid" => out.0.suid = true,
+            "nosuid" => out.0.suid = false,
+            "dev" => out.0.dev = true,
+            "nodev" => out.0.dev = false,
+            "exec" => out.0.no_exec = false,
+            "noexec" => out.0.no_exec = true,
+            "sync" => out.0.sync = true,
+            "async" => out.0.sync = false,
             // The kernel always judges by the modes; these are what this version does.
+            "audit=changes" => out.1 = Recording::Changes,
+            "audit=all" => out.1 = Recording::Everything,
+            "audit=off" => out.1 = Recording::Nothing,
+            _ if option.starts_with("principal=") => {
+                let arn = option.strip_prefix("principal=").unwrap_or_default();
+                if account_of(arn).is_none() {
+                    let fact = format!("mount option {option}: not a principal's ARN");
+                    return Err(Fault::new(Exit::Usage, fact)
+                        .hint("-o principal=arn:aws:iam::ACCOUNT:user/NAME"));
+                }
+                out.0.principal = Some(arn.to_owned());
+            }
             "default_permissions" | "crash=fast" | "revoke=soft" | "cache=keep" | "spin=off" => {}
             // From /etc/fstab.
             "defaults" | "auto" | "noauto" | "user" | "users" | "nofail" | "_netdev" => {}
             _ => {
-                let known = [
-                    "crash=",
-                    "revoke=",
-                    "cache=",
-                    "spin=",
-                    "audit=",
-                    "principal=",
-                    "shared",
-                ];
+                let known = ["crash=", "revoke=", "cache=", "spin=", "shared"];
                 let fact = if known.iter().any(|known| option.starts_with(known)) {
                     format!("mount option {option}: not available in this version")
                 } else {
@@ -78,12 +84,13 @@ fn parse_options(list: &[String]) -> Result<Options, Fault> {
             }
         }
     }
+    out.0.record_everything = out.1 == Recording::Everything;
     Ok(out)
 }
 
 impl Mount {
     pub fn run(&self, settings: &Settings) -> Result<(), Fault> {
-        let options = parse_options(&self.options)?;
+        let (options, recording) = parse_options(&self.options)?;
         if !self.foreground {
             return self.run_in_background(settings);
         }
@@ -96,7 +103,7 @@ impl Mount {
                 source,
             });
         let dir = dir.map_err(|e| Fault::new(Exit::Volume, e.to_string()))?;
-        let kms = settings.open()?;
+        let kms = settings.open_recording(recording)?;
         let open = OpenOptions {
             read_only: options.read_only,
             offline: false,
@@ -244,8 +251,14 @@ mod tests {
         let parse = |text: &str| parse_options(&[text.to_owned()]);
         assert!(
             parse("ro,allow_other,default_permissions,noatime")
-                .is_ok_and(|o| o.read_only && o.allow_other && o.no_atime)
+                .is_ok_and(|(o, _)| o.read_only && o.allow_other && o.no_atime)
         );
+        let alice = "arn:aws:iam::000000000000:user/Alice";
+        let given = format!("audit=all,principal={alice}");
+        assert!(parse(&given).is_ok_and(|(o, recording)| {
+            o.principal.as_deref() == Some(alice) && recording == Recording::Everything
+        }));
+        assert!(parse("principal=Alice").is_err_and(|fault| fault.exit == Exit::Usage));
         assert!(parse("crash=strict").is_err_and(|fault| fault.fact.contains("crash=strict")));
         assert!(parse("bogus").is_err_and(|fault| fault.exit == Exit::Usage));
     }

@@ -4,6 +4,7 @@
 
 use std::process::ExitCode;
 
+use crate::endpoint::EndpointError;
 use crate::kms::error::{Exception, ExceptionKind};
 use crate::kms::store::StoreError;
 use crate::mount::MountError;
@@ -74,7 +75,7 @@ impl From<Exception> for Fault {
             .and_then(|message| {
                 message
                     .split_whitespace()
-                    .find(|word| word.starts_with("arn:"))
+                    .find(|word| word.starts_with("arn:") && word.contains(":key/"))
             })
             .unwrap_or("KEY_ID")
             .to_owned();
@@ -90,8 +91,18 @@ impl From<Exception> for Fault {
                 "an asymmetric key needs its algorithm: --destination-encryption-algorithm \
                  RSAES_OAEP_SHA_256, or SM2PKE",
             ),
-            ExceptionKind::AccessDenied
-            | ExceptionKind::AlreadyExists
+            ExceptionKind::AccessDenied => fault
+                .hint(format!("rekeyfs kms get-key-policy --key-id {arn}"))
+                .hint("rekeyfs iam put-user-policy, or rekeyfs kms create-grant, lets a user in"),
+            ExceptionKind::AlreadyExists
+            | ExceptionKind::Conflict
+            | ExceptionKind::ExpiredImportToken
+            | ExceptionKind::IncorrectKeyMaterial
+            | ExceptionKind::InvalidGrantId
+            | ExceptionKind::InvalidImportToken
+            | ExceptionKind::MalformedPolicyDocument
+            | ExceptionKind::Serialization
+            | ExceptionKind::Tag
             | ExceptionKind::DependencyTimeout
             | ExceptionKind::DryRunOperation
             | ExceptionKind::IncorrectKey
@@ -107,6 +118,32 @@ impl From<Exception> for Fault {
             | ExceptionKind::UnknownOperation
             | ExceptionKind::UnsupportedOperation
             | ExceptionKind::Validation => fault,
+        }
+    }
+}
+
+impl From<EndpointError> for Fault {
+    fn from(error: EndpointError) -> Self {
+        let fault = Self::new(Exit::Failed, error.to_string());
+        match error {
+            EndpointError::InUse { .. } => {
+                fault.hint("rekeyfs serve --listen 127.0.0.1:0 takes any free port")
+            }
+            EndpointError::NotLoopback { .. } => {
+                fault.hint("rekeyfs iam create-access-key, and --auth sigv4")
+            }
+            EndpointError::NoCertificate { .. }
+            | EndpointError::NoKey { .. }
+            | EndpointError::Unusable { .. } => fault.hint("--tls-self-signed FILE makes one"),
+            EndpointError::Listen { .. }
+            | EndpointError::NotASocket { .. }
+            | EndpointError::NotAnAccount { .. }
+            | EndpointError::NotARegion { .. }
+            | EndpointError::Unreadable { .. }
+            | EndpointError::Unmade { .. }
+            | EndpointError::Tls { .. }
+            | EndpointError::Unwritable { .. }
+            | EndpointError::Start { .. } => fault,
         }
     }
 }

@@ -7,7 +7,8 @@ use clap::Args;
 
 use super::report::{Exit, Fault};
 use crate::kms::Kms;
-use crate::kms::authorise::Caller;
+use crate::kms::audit::{AuditLog, log_path};
+use crate::kms::caller::{Caller, Source, account_of};
 use crate::kms::ids::{is_account, is_region};
 use crate::kms::rootkey::RootKeySource;
 use crate::kms::store::{Store, StoreError};
@@ -28,6 +29,21 @@ pub struct Settings {
     /// Region of bare key IDs, aliases and new keys [default: $AWS_REGION, $AWS_DEFAULT_REGION, or us-east-1]
     #[arg(long, global = true)]
     pub region: Option<String>,
+    /// The ARN of the principal that calls [default: the account's root user]
+    #[arg(long, global = true, value_name = "ARN")]
+    pub principal: Option<String>,
+}
+
+/// What of a process's operations goes into the audit log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Recording {
+    /// Everything but what ordinary opens and creates of a mount need.
+    #[default]
+    Changes,
+    /// Everything.
+    Everything,
+    /// Nothing.
+    Nothing,
 }
 
 /// An environment variable that is set and not empty.
@@ -114,8 +130,16 @@ impl Settings {
     /// # Errors
     /// The store's.
     pub fn open(&self) -> Result<Arc<Kms>, Fault> {
+        self.open_recording(Recording::default())
+    }
+
+    /// Opens the keystore, with another choice of what is recorded.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn open_recording(&self, recording: Recording) -> Result<Arc<Kms>, Fault> {
         let path = self.keystore_path()?;
-        Ok(Arc::new(Kms::new(self.open_store(&path)?)))
+        Ok(recorded(self.open_store(&path)?, recording))
     }
 
     /// Opens the keystore, or makes one with a root key file.
@@ -126,14 +150,14 @@ impl Settings {
         let path = self.keystore_path()?;
         match self.open_store(&path) {
             Err(StoreError::Missing { .. }) => {}
-            result => return Ok(Arc::new(Kms::new(result?))),
+            result => return Ok(recorded(result?, Recording::default())),
         }
         let store = match Store::create(&path, &RootKeySource::File) {
             // Another process was faster.
             Err(StoreError::Exists { .. }) => self.open_store(&path),
             result => result,
         };
-        Ok(Arc::new(Kms::new(store?)))
+        Ok(recorded(store?, Recording::default()))
     }
 
     fn open_store(&self, path: &Path) -> Result<Store, StoreError> {
@@ -141,14 +165,30 @@ impl Settings {
         Store::open(path, &RootKeySource::Passphrase(&ask))
     }
 
-    /// The caller of local commands: the account's root.
+    /// The caller of local commands: `--principal`, else the account's root.
     ///
     /// # Errors
     /// For an account or Region that cannot be one.
     pub fn caller(&self) -> Result<Caller, Fault> {
+        let principal = self
+            .principal
+            .as_deref()
+            .map(|arn| {
+                account_of(arn)
+                    .map(|account| (arn, account))
+                    .ok_or_else(|| {
+                        Fault::new(
+                            Exit::Usage,
+                            format!("principal {arn:?}: not a principal's ARN"),
+                        )
+                        .hint("--principal arn:aws:iam::ACCOUNT:user/NAME")
+                    })
+            })
+            .transpose()?;
         let account = self
             .account
             .clone()
+            .or_else(|| principal.map(|(_, account)| account.to_owned()))
             .or_else(|| variable("AWS_ACCOUNT_ID"))
             .unwrap_or_else(|| "000000000000".to_owned());
         let region = self
@@ -169,8 +209,31 @@ impl Settings {
                 format!("Region {region:?}: not a Region's name"),
             ));
         }
-        Ok(Caller::root(&account, &region))
+        let caller = match principal {
+            Some((arn, account)) => Caller::new(arn, account, &region),
+            None => Caller::root(&account, &region),
+        };
+        Ok(caller.from_source(Source {
+            user_agent: concat!("rekeyfs/", env!("CARGO_PKG_VERSION")).to_owned(),
+            ..Source::default()
+        }))
     }
+}
+
+/// The KMS over a store, with its audit log. A log that cannot be written stops nobody.
+fn recorded(store: Store, recording: Recording) -> Arc<Kms> {
+    let path = log_path(store.path());
+    let kms = Kms::new(store);
+    if recording == Recording::Nothing {
+        return Arc::new(kms);
+    }
+    Arc::new(match AuditLog::open(&path) {
+        Ok(log) => kms.with_audit(log, recording == Recording::Everything),
+        Err(e) => {
+            log::error!("audit log {}: {e}", path.display());
+            kms
+        }
+    })
 }
 
 /// The first line of a file.

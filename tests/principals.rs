@@ -1,0 +1,427 @@
+//! Users, their policies and access keys from the command line: `rekeyfs iam`, and `rekeyfs kms`
+//! on behalf of a principal or with the credentials of a profile.
+
+mod support;
+
+#[path = "principals/home.rs"]
+mod home;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use home::{Home, stderr, text};
+use serde_json::{Value, json};
+
+const ROOT: &str = "arn:aws:iam::000000000000:root";
+const ALICE: &str = "arn:aws:iam::000000000000:user/Alice";
+const BOB: &str = "arn:aws:iam::000000000000:user/Bob";
+const EVERYTHING: &str = r#"{
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "kms:*", "Resource": "*"}]
+}"#;
+
+/// The line that the AWS CLI prints for an exception.
+fn error(exception: &str, operation: &str, message: &str) -> String {
+    format!("\nAn error occurred ({exception}) when calling the {operation} operation: {message}\n")
+}
+
+fn not_allowed(principal: &str, operation: &str, key: &str) -> String {
+    let message = format!(
+        "User: {principal} is not authorized to perform: kms:{operation} on resource: {key} \
+         because no identity-based policy allows the kms:{operation} action"
+    );
+    error("AccessDeniedException", operation, &message)
+}
+
+#[test]
+fn users_are_made_shown_listed_and_removed() {
+    let home = Home::make();
+    let made = home.answer(&["iam", "create-user", "--user-name", "Alice"]);
+    let user = &made["User"];
+    let members: Vec<_> = user.as_object().expect("members").keys().collect();
+    assert_eq!(members, ["Path", "UserName", "UserId", "Arn", "CreateDate"]);
+    assert_eq!(text(user, "UserName"), "Alice");
+    assert_eq!(text(user, "Arn"), ALICE);
+    let id = text(user, "UserId");
+    assert!(id.starts_with("AIDA") && id.len() == 21, "{id}");
+    let arguments = ["iam", "create-user", "--user-name", "Bob", "--uid", "12345"];
+    let bob = home.answer(&arguments);
+    assert_eq!(bob["User"]["Uid"], 12345);
+
+    assert_eq!(
+        home.answer(&["iam", "get-user", "--user-name", "Alice"]),
+        made
+    );
+    let listed = home.answer(&["iam", "list-users"]);
+    assert_eq!(listed, json!({"Users": [made["User"], bob["User"]]}));
+    // Each account has its own.
+    let elsewhere = home.answer(&["iam", "list-users", "--account", "444455556666"]);
+    assert_eq!(elsewhere, json!({"Users": []}));
+
+    let removed = home.answer(&["iam", "delete-user", "--user-name", "Alice"]);
+    assert_eq!(removed, Value::Null);
+    let listed = home.answer(&["iam", "list-users"]);
+    assert_eq!(listed, json!({"Users": [bob["User"]]}));
+}
+
+#[test]
+fn policies_come_from_files_and_are_shown_again() {
+    let home = Home::make();
+    home.create_user("Alice");
+    let named = |command: &'static str, name: &'static str| {
+        [
+            "iam",
+            command,
+            "--user-name",
+            "Alice",
+            "--policy-name",
+            name,
+        ]
+    };
+    std::fs::write(home.path("policy.json"), EVERYTHING).expect("write");
+    let file = format!("file://{}", home.path("policy.json").display());
+    let put = named("put-user-policy", "from-file");
+    let answer = home.answer(&[&put[..], &["--policy-document", &file]].concat());
+    assert_eq!(answer, Value::Null);
+    let put = named("put-user-policy", "given");
+    home.answer(&[&put[..], &["--policy-document", EVERYTHING]].concat());
+
+    let list = ["iam", "list-user-policies", "--user-name", "Alice"];
+    let listed = home.answer(&list);
+    assert_eq!(listed, json!({"PolicyNames": ["from-file", "given"]}));
+    let document: Value = serde_json::from_str(EVERYTHING).expect("JSON");
+    for name in ["from-file", "given"] {
+        let shown = home.answer(&named("get-user-policy", name));
+        let expected = json!({
+            "UserName": "Alice",
+            "PolicyName": name,
+            "PolicyDocument": document,
+        });
+        assert_eq!(shown, expected);
+    }
+    home.answer(&named("delete-user-policy", "given"));
+    assert_eq!(home.answer(&list), json!({"PolicyNames": ["from-file"]}));
+
+    let missing = format!("file://{}", home.path("missing.json").display());
+    let output = home.run(&[&put[..], &["--policy-document", &missing]].concat());
+    assert!(!output.status.success());
+    assert!(
+        stderr(&output).contains("missing.json"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn the_secret_of_an_access_key_is_shown_once_and_kept_sealed() {
+    let home = Home::make();
+    home.create_user("Alice");
+    let (id, secret) = home.access_key("Alice");
+    assert!(id.starts_with("AKIA") && id.len() == 20, "{id}");
+    assert_eq!(secret.len(), 40);
+    let (other, other_secret) = home.access_key("Alice");
+    assert_ne!((&id, &secret), (&other, &other_secret));
+
+    let list = ["iam", "list-access-keys", "--user-name", "Alice"];
+    let output = home.run(&list);
+    let shown = String::from_utf8(output.stdout).expect("text");
+    for secret in [&secret, &other_secret] {
+        assert!(!shown.contains(secret.as_str()), "{shown}");
+    }
+    let listed = home.answer(&list);
+    let listed = listed["AccessKeyMetadata"].as_array().expect("a list");
+    let mut ids = Vec::new();
+    for key in listed {
+        let members: Vec<_> = key.as_object().expect("members").keys().collect();
+        assert_eq!(members, ["UserName", "AccessKeyId", "Status", "CreateDate"]);
+        assert_eq!(text(key, "UserName"), "Alice");
+        assert_eq!(text(key, "Status"), "Active");
+        ids.push(text(key, "AccessKeyId"));
+    }
+    ids.sort();
+    let mut expected = [id.clone(), other.clone()];
+    expected.sort();
+    assert_eq!(ids, expected);
+
+    // Neither in the keystore nor in the audit log.
+    let files = home.files();
+    for secret in [&secret, &other_secret] {
+        let secret = secret.as_bytes();
+        assert!(!files.windows(secret.len()).any(|window| window == secret));
+    }
+    let delete = ["iam", "delete-access-key", "--user-name", "Alice"];
+    home.answer(&[&delete[..], &["--access-key-id", &id]].concat());
+    let listed = home.answer(&list);
+    assert_eq!(text(&listed["AccessKeyMetadata"][0], "AccessKeyId"), other);
+    assert_eq!(
+        listed["AccessKeyMetadata"].as_array().map(Vec::len),
+        Some(1)
+    );
+}
+
+#[test]
+fn without_a_name_an_access_key_is_the_root_users() {
+    let home = Home::make();
+    let made = home.answer(&["iam", "create-access-key"]);
+    assert_eq!(text(&made["AccessKey"], "UserName"), "root");
+    let id = text(&made["AccessKey"], "AccessKeyId");
+    let listed = home.answer(&["iam", "list-access-keys"]);
+    assert_eq!(text(&listed["AccessKeyMetadata"][0], "AccessKeyId"), id);
+    home.write_profile("root", &id, &text(&made["AccessKey"], "SecretAccessKey"));
+    home.answer(&["kms", "create-key", "--profile", "root"]);
+}
+
+/// The arguments of a command about a user.
+fn of<'a>(command: &'a str, name: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
+    [&[command, "--user-name", name][..], rest].concat()
+}
+
+/// The arguments that give Carol a policy.
+fn policy(document: &str) -> Vec<&str> {
+    let rest = ["--policy-name", "policy", "--policy-document", document];
+    of("put-user-policy", "Carol", &rest)
+}
+
+#[test]
+fn errors_have_the_names_of_aws_iam() {
+    let home = Home::make();
+    for name in ["Alice", "Bob", "Carol"] {
+        home.create_user(name);
+    }
+    let arguments = ["iam", "create-user", "--user-name", "Uma", "--uid", "12345"];
+    home.answer(&arguments);
+    home.put_policy("Alice", EVERYTHING);
+    for _ in 0..2 {
+        home.access_key("Bob");
+    }
+    let long = "x".repeat(65);
+    let huge = EVERYTHING.replace("kms:*", &format!("kms:{}", "a".repeat(7000)));
+    let no_user = "The user with name Zoe cannot be found.";
+    let no_policy = "The user policy with name none cannot be found.";
+    #[rustfmt::skip]
+    let table = [
+        (of("create-user", "Alice", &[]),                   "EntityAlreadyExists", "CreateUser",       Some("User with name Alice already exists.")),
+        (of("create-user", "Vera", &["--uid", "12345"]),    "EntityAlreadyExists", "CreateUser",       None),
+        (of("create-user", "a b", &[]),                     "ValidationError",     "CreateUser",       None),
+        (of("create-user", "", &[]),                        "ValidationError",     "CreateUser",       None),
+        (of("create-user", &long, &[]),                     "ValidationError",     "CreateUser",       None),
+        (of("get-user", "Zoe", &[]),                        "NoSuchEntity",        "GetUser",          Some(no_user)),
+        (of("delete-user", "Zoe", &[]),                     "NoSuchEntity",        "DeleteUser",       Some(no_user)),
+        (of("delete-user", "Alice", &[]),                   "DeleteConflict",      "DeleteUser",       Some("Cannot delete entity, must delete policies first.")),
+        (of("delete-user", "Bob", &[]),                     "DeleteConflict",      "DeleteUser",       Some("Cannot delete entity, must delete access keys first.")),
+        (of("list-user-policies", "Zoe", &[]),              "NoSuchEntity",        "ListUserPolicies", Some(no_user)),
+        (of("get-user-policy", "Zoe", &["--policy-name", "none"]),      "NoSuchEntity",        "GetUserPolicy",    Some(no_user)),
+        (of("get-user-policy", "Alice", &["--policy-name", "none"]),    "NoSuchEntity",        "GetUserPolicy",    Some(no_policy)),
+        (of("delete-user-policy", "Alice", &["--policy-name", "none"]), "NoSuchEntity",        "DeleteUserPolicy", Some(no_policy)),
+        (of("create-access-key", "Zoe", &[]),               "NoSuchEntity",        "CreateAccessKey",  Some(no_user)),
+        (of("create-access-key", "Bob", &[]),               "LimitExceeded",       "CreateAccessKey",  Some("Cannot exceed quota for AccessKeysPerUser: 2")),
+        (of("list-access-keys", "Zoe", &[]),                "NoSuchEntity",        "ListAccessKeys",   Some(no_user)),
+        (of("delete-access-key", "Bob", &["--access-key-id", "AKIA"]), "NoSuchEntity", "DeleteAccessKey", Some("The Access Key with id AKIA cannot be found.")),
+        (policy("nonsense"),                                "MalformedPolicyDocument", "PutUserPolicy", None),
+        (policy("{}"),                                      "MalformedPolicyDocument", "PutUserPolicy", None),
+        (policy(&huge),                                     "LimitExceeded",       "PutUserPolicy",    None),
+    ];
+    for (arguments, exception, operation, message) in table {
+        let said = home.refused(&[&["iam"][..], &arguments[..]].concat());
+        let start = error(exception, operation, "");
+        assert!(said.starts_with(start.trim_end()), "{arguments:?}: {said}");
+        assert_eq!(said.lines().count(), 2, "{said}");
+        if let Some(message) = message {
+            assert_eq!(said, error(exception, operation, message), "{arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn a_principal_may_what_its_policies_let_it() {
+    let home = Home::make();
+    let key = home.key();
+    home.create_user("Alice");
+    let describe = ["kms", "describe-key", "--key-id", &key];
+    let by_alice = [&describe[..], &["--principal", ALICE]].concat();
+    assert_eq!(
+        home.refused(&by_alice),
+        not_allowed(ALICE, "DescribeKey", &key)
+    );
+    home.put_policy("Alice", EVERYTHING);
+    let described = home.answer(&by_alice);
+    assert_eq!(text(&described["KeyMetadata"], "Arn"), key);
+    let encrypt = ["kms", "encrypt", "--key-id", &key, "--plaintext", "hello"];
+    let sealed = home.answer(&[&encrypt[..], &["--principal", ALICE]].concat());
+    assert_eq!(text(&sealed, "KeyId"), key);
+    // Whoever is not there may nothing either, and the option may stand anywhere.
+    let by_bob = [&["--principal", BOB][..], &describe[..]].concat();
+    assert_eq!(home.refused(&by_bob), not_allowed(BOB, "DescribeKey", &key));
+    // Of another account: nothing is said of the key.
+    let eve = "arn:aws:iam::444455556666:user/Eve";
+    let said = home.refused(&[&describe[..], &["--principal", eve]].concat());
+    assert!(
+        said.contains("on this resource because the resource does not exist"),
+        "{said}"
+    );
+    assert!(!said.contains(&key), "{said}");
+    // The root user is who calls when nobody is named.
+    home.answer(&describe);
+    home.answer(&[&describe[..], &["--principal", ROOT]].concat());
+    let delete = ["--user-name", "Alice", "--policy-name", "policy"];
+    home.answer(&[&["iam", "delete-user-policy"][..], &delete[..]].concat());
+    assert_eq!(
+        home.refused(&by_alice),
+        not_allowed(ALICE, "DescribeKey", &key)
+    );
+}
+
+#[test]
+fn what_is_no_principal_is_refused() {
+    let home = Home::make();
+    let key = home.key();
+    for principal in [
+        "Alice",
+        "arn:aws:iam::1:user/Alice",
+        "arn:aws:kms:us-east-1:000000000000:x",
+    ] {
+        let arguments = [
+            "kms",
+            "describe-key",
+            "--key-id",
+            &key,
+            "--principal",
+            principal,
+        ];
+        let said = home.refused(&arguments);
+        assert!(said.contains("not a principal's ARN"), "{said}");
+    }
+}
+
+#[test]
+fn an_operator_with_re_encrypt_alone_moves_a_ciphertext_and_reads_nothing() {
+    let home = Home::make();
+    let (key, other) = (home.key(), home.key());
+    home.create_user("Bob");
+    home.put_policy("Bob", &EVERYTHING.replace("kms:*", "kms:ReEncrypt*"));
+    let encrypt = ["kms", "encrypt", "--key-id", &key, "--plaintext", "hello"];
+    let sealed = home.answer(&encrypt);
+    let blob = STANDARD.decode(text(&sealed, "CiphertextBlob"));
+    std::fs::write(home.path("blob"), blob.expect("base64")).expect("write");
+    let file = format!("fileb://{}", home.path("blob").display());
+    let blob = ["--ciphertext-blob", &file, "--principal", BOB];
+    let re_encrypt = ["kms", "re-encrypt", "--destination-key-id", &other];
+    let moved = home.answer(&[&re_encrypt[..], &blob[..]].concat());
+    assert_eq!(
+        (text(&moved, "SourceKeyId"), text(&moved, "KeyId")),
+        (key, other)
+    );
+    let said = home.refused(&[&["kms", "decrypt"][..], &blob[..]].concat());
+    assert!(
+        said.contains("kms:Decrypt on the resource associated with this ciphertext"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_profile_calls_as_the_principal_of_its_access_key() {
+    let home = Home::make();
+    let key = home.key();
+    home.create_user("Alice");
+    let (id, secret) = home.access_key("Alice");
+    home.write_profile("work", &id, &secret);
+    let describe = ["kms", "describe-key", "--key-id", &key];
+    let by_profile = [&describe[..], &["--profile", "work"]].concat();
+    assert_eq!(
+        home.refused(&by_profile),
+        not_allowed(ALICE, "DescribeKey", &key)
+    );
+    home.put_policy("Alice", EVERYTHING);
+    let described = home.answer(&by_profile);
+    assert_eq!(text(&described["KeyMetadata"], "Arn"), key);
+
+    let said = home.refused(&[&describe[..], &["--profile", "nope"]].concat());
+    assert_eq!(said, "\nThe config profile (nope) could not be found\n");
+}
+
+#[test]
+fn a_wrong_secret_is_refused_as_an_endpoint_refuses_it() {
+    let home = Home::make();
+    let key = home.key();
+    home.create_user("Alice");
+    home.put_policy("Alice", EVERYTHING);
+    let (id, secret) = home.access_key("Alice");
+    let arguments = ["kms", "describe-key", "--key-id", &key, "--profile", "work"];
+    let refused = |name: &str, message: &str| {
+        let said = home.refused(&arguments);
+        assert_eq!(said, error(name, "DescribeKey", message));
+    };
+    let mismatch = "The request signature we calculated does not match the signature you \
+        provided. Check your AWS Secret Access Key and signing method. Consult the service \
+        documentation for details.";
+    for wrong in [secret.to_lowercase(), "x".to_owned(), format!("{secret}x")] {
+        home.write_profile("work", &id, &wrong);
+        refused("InvalidSignatureException", mismatch);
+    }
+    let unknown = "The security token included in the request is invalid.";
+    home.write_profile("work", "AKIAIOSFODNN7EXAMPLE", &secret);
+    refused("UnrecognizedClientException", unknown);
+
+    home.write_profile("work", &id, &secret);
+    home.answer(&arguments);
+    let delete = ["iam", "delete-access-key", "--user-name", "Alice"];
+    home.answer(&[&delete[..], &["--access-key-id", &id]].concat());
+    refused("UnrecognizedClientException", unknown);
+
+    std::fs::write(
+        home.path("credentials"),
+        format!("[work]\naws_access_key_id = {id}\n"),
+    )
+    .expect("write");
+    let said = home.refused(&arguments);
+    let partial =
+        "\nPartial credentials found in shared-credentials-file, missing: aws_secret_access_key\n";
+    assert_eq!(said, partial);
+    std::fs::write(home.path("credentials"), "[work]\nregion = us-east-1\n").expect("write");
+    let said = home.refused(&arguments);
+    assert!(said.contains("Unable to locate credentials"), "{said}");
+}
+
+#[test]
+fn a_new_grant_takes_the_time_that_the_keystore_is_set_to() {
+    let home = Home::make();
+    let key = home.key();
+    home.create_user("Bob");
+    let delay = |seconds: &str| {
+        home.answer(&["keystore", "grant-propagation-delay", seconds]);
+    };
+    let create = [
+        "kms",
+        "create-grant",
+        "--key-id",
+        &key,
+        "--operations",
+        "Encrypt",
+    ];
+    let grant = || {
+        let made = home.answer(&[&create[..], &["--grantee-principal", BOB]].concat());
+        text(&made, "GrantToken")
+    };
+    let encrypt = ["kms", "encrypt", "--key-id", &key, "--plaintext", "hello"];
+    let encrypt = [&encrypt[..], &["--principal", BOB]].concat();
+    let denied = not_allowed(BOB, "Encrypt", &key);
+    assert_eq!(home.refused(&encrypt), denied);
+
+    delay("3600");
+    let token = grant();
+    assert_eq!(home.refused(&encrypt), denied);
+    home.answer(&[&encrypt[..], &["--grant-tokens", &token]].concat());
+    let said = home.refused(&[&encrypt[..], &["--grant-tokens", "bad"]].concat());
+    assert_eq!(said, error("InvalidGrantTokenException", "Encrypt", ""));
+    delay("0");
+    home.answer(&encrypt);
+
+    for wrong in ["soon", "-1", "1.5", ""] {
+        let output = home.run(&["keystore", "grant-propagation-delay", wrong]);
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{wrong}: {}",
+            stderr(&output)
+        );
+    }
+}
