@@ -1,9 +1,12 @@
-//! Measurements without FUSE: `scripts/bench layout` and `scripts/bench rewrap`.
+//! Measurements without FUSE: `scripts/bench layout`, `scripts/bench rewrap` and
+//! `scripts/bench kms`.
 //!
 //! `layout` compares the stored layout with the interleaved alternative (nonce, tag and data side
 //! by side, stride 4,124 bytes after one header page), which is built here just far enough for
-//! that. `rewrap` times the rewrap of a 10 GiB sparse file and of a 1-byte file.
+//! that. `rewrap` times the rewrap of a 10 GiB sparse file and of a 1-byte file. `kms` is described
+//! in its module.
 
+mod kms;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -34,10 +37,16 @@ fn main() {
         .prefix("rekeyfs-bench-")
         .tempdir_in(dir)
         .expect("a directory");
+    let moto = || {
+        let address = arguments.get(2);
+        address.expect("no address of moto's server: scripts/bench kms starts one")
+    };
     match what {
         "layout" => layout(dir.path()),
         "rewrap" => rewrap(dir.path()),
-        other => panic!("{other}: layout or rewrap"),
+        "kms" => kms::measure(dir.path(), moto()),
+        "kms-over-http" => kms::over_http(moto()),
+        other => panic!("{other}: layout, rewrap or kms"),
     }
 }
 
