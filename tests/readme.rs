@@ -82,3 +82,54 @@ fn the_tables_name_what_the_program_knows() {
         assert!(readme.contains(&format!("`user.kms.{name}`")), "{name}");
     }
 }
+
+/// The names of all Rust tests below a directory.
+fn tests_below(directory: &Path, names: &mut std::collections::HashSet<String>) {
+    for entry in std::fs::read_dir(directory).expect("list").flatten() {
+        let path = entry.path();
+        if path.is_dir() && !path.ends_with("target") {
+            tests_below(&path, names);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).expect("read");
+            let found = text.split("#[test]").skip(1).filter_map(|behind| {
+                let (_, name) = behind.split_once("fn ")?;
+                name.split_once('(').map(|(name, _)| name.to_owned())
+            });
+            names.extend(found);
+        }
+    }
+}
+
+#[test]
+fn every_sentence_of_the_manual_page_names_tests_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut tests = std::collections::HashSet::new();
+    tests_below(&root.join("src"), &mut tests);
+    tests_below(&root.join("tests"), &mut tests);
+    let section = include_str!("../README.md")
+        .split("\n## ")
+        .find(|section| section.starts_with("ReEncrypt, sentence by sentence\n"))
+        .expect("the section");
+    let rows = section
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.ends_with("| held by |"));
+    let mut sentences = 0;
+    for row in rows {
+        sentences += 1;
+        let cells = row.trim_end_matches(" |");
+        let (_, held_by) = cells.rsplit_once(" | ").expect("two cells");
+        let names: Vec<_> = held_by.split('`').skip(1).step_by(2).collect();
+        // What this program has no place for says so in brackets.
+        assert!(!names.is_empty() || held_by.starts_with('('), "{row}");
+        for name in names {
+            match name.split_once(": ") {
+                Some((file, check)) if file.starts_with("tests/clients/") => {
+                    let text = std::fs::read_to_string(root.join(file)).expect(file);
+                    assert!(text.contains(check), "{file} does not check {check}");
+                }
+                _ => assert!(tests.contains(name), "there is no test {name}"),
+            }
+        }
+    }
+    assert!(sentences > 90, "{sentences}");
+}
