@@ -74,12 +74,18 @@ pub fn main() -> ExitCode {
     logger::to_stderr();
     let words: Vec<_> = std::env::args_os().skip(1).collect();
     if kms::is_for_kms(&words) {
-        crate::sys::default_broken_pipes();
+        // A connection that is lost is a fault to be told of, not a broken pipe to end by.
+        let connects = words
+            .iter()
+            .any(|word| word.to_string_lossy().starts_with("--endp"));
+        if !connects {
+            crate::sys::default_broken_pipes();
+        }
         return kms::run(&words);
     }
     let arguments = Arguments::parse();
-    if !matches!(arguments.command, Command::Mount(_)) {
-        // `rekeyfs .. | head` ends quietly. A daemon must not end for a closed pipe.
+    if !matches!(arguments.command, Command::Mount(_) | Command::Serve(_)) {
+        // `rekeyfs .. | head` ends quietly. A daemon must not end for a closed pipe or connection.
         crate::sys::default_broken_pipes();
     }
     let settings = &arguments.settings;

@@ -49,7 +49,7 @@ use listener::Bound;
 const WORKERS: usize = 2;
 
 /// Threads for what takes longer: RSA and SM2, key generation, writes to the keystore. The calls
-/// that wait for one of them are no more than there are connections.
+/// that wait for one of them are no more than there are connections, and end with them.
 const BLOCKING: usize = 4;
 
 /// How an endpoint listens, and to whom.
@@ -258,6 +258,7 @@ impl Server {
                 auth,
                 limits,
                 secure,
+                slow: Arc::new(tokio::sync::Semaphore::new(BLOCKING)),
             }),
             bound,
             acceptor,

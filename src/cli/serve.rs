@@ -123,7 +123,12 @@ impl Serve {
                 "hint: rekeyfs iam create-access-key makes the credentials that callers need"
             );
         }
-        server.run(stop)?;
+        let served = server.run(stop);
+        // A call that still runs keeps the KMS, and with it what has been recorded.
+        if let Some(audit) = kms.audit() {
+            audit.flush();
+        }
+        served?;
         Ok(ExitCode::SUCCESS)
     }
 

@@ -13,6 +13,7 @@ use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use serde_json::Value;
 use time::OffsetDateTime;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::sigv4::{Claim, Refusal, claimed_region};
@@ -33,6 +34,8 @@ pub(super) struct Front {
     pub limits: Limits,
     /// Whether connections are encrypted (aws:SecureTransport).
     pub secure: bool,
+    /// Places for calls that take longer.
+    pub slow: Arc<Semaphore>,
 }
 
 impl Front {
@@ -114,13 +117,20 @@ impl Front {
             return self.kms.call(&caller, operation, request);
         }
         let kms = Arc::clone(&self.kms);
-        // The call ends whether or not anybody still waits for its answer.
-        tokio::task::spawn_blocking(move || kms.call(&caller, operation, request))
+        // Waited for here, where a client that goes away takes its call with it: what was handed
+        // over runs to its end.
+        let permit = Arc::clone(&self.slow)
+            .acquire_owned()
             .await
-            .unwrap_or_else(|e| {
-                log::error!("endpoint: {}: {e}", operation.name);
-                Err(Exception::internal())
-            })
+            .map_err(|_| Exception::internal())?;
+        let work = move || {
+            let _permit = permit;
+            kms.call(&caller, operation, request)
+        };
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|e| {
+            log::error!("endpoint: {}: {e}", operation.name);
+            Err(Exception::internal())
+        })
     }
 }
 
@@ -140,7 +150,18 @@ fn is_quick(operation: &str, request: &Value) -> bool {
         "SourceEncryptionAlgorithm",
         "DestinationEncryptionAlgorithm",
     ];
+    let context = ["", "Source", "Destination"].iter().all(|side| {
+        let member = format!("{side}EncryptionContext");
+        let pairs = request.get(member).and_then(Value::as_object);
+        // Conditions of policies may be matched against all of it.
+        let letters = pairs
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| key.len() + value.as_str().map_or(0, str::len));
+        letters.sum::<usize>() <= 4096
+    });
     QUICK.contains(&operation)
+        && context
         && ALGORITHMS.iter().all(|member| {
             request
                 .get(member)

@@ -67,25 +67,20 @@ fn error_code(kind: ExceptionKind) -> String {
     .to_owned()
 }
 
-/// The bytes of all texts in `members`, about.
-fn weight(members: &Map<String, Value>) -> usize {
-    let value = |value: &Value| match value {
+/// The bytes of memory that a value takes, about.
+fn value_weight(value: &Value) -> usize {
+    64 + match value {
         Value::String(text) => text.len(),
         Value::Object(members) => weight(members),
-        Value::Array(items) => items
-            .iter()
-            .map(|item| match item {
-                Value::String(text) => text.len(),
-                Value::Object(members) => weight(members),
-                Value::Array(items) => 8 * items.len(),
-                Value::Null | Value::Bool(_) | Value::Number(_) => 8,
-            })
-            .sum(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => 8,
-    };
+        Value::Array(items) => items.iter().map(value_weight).sum(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    }
+}
+
+fn weight(members: &Map<String, Value>) -> usize {
     members
         .iter()
-        .map(|(name, member)| name.len() + value(member))
+        .map(|(name, member)| 64 + name.len() + value_weight(member))
         .sum()
 }
 
@@ -104,7 +99,12 @@ impl Event {
             call.response.entry("keyId").or_insert(arn);
         }
         if weight(&call.parameters) > LARGEST_PARAMETERS {
-            call.parameters = Map::from_iter([("omitted".to_owned(), true.into())]);
+            // What is large goes, what was asked for which key stays.
+            for (_, member) in &mut call.parameters {
+                if value_weight(member) > LARGEST_PARAMETERS / 8 {
+                    *member = Value::from("omitted");
+                }
+            }
         }
         Self {
             principal_id,
@@ -146,6 +146,12 @@ impl Event {
             request_id: super::new_id(),
             event_id: super::new_id(),
         }
+    }
+
+    /// The principal of an operation that failed, unless it is a root user.
+    fn refused_principal(&self) -> Option<&str> {
+        let principal = self.caller.principal.as_str();
+        (self.error.is_some() && !self.caller.is_root()).then_some(principal)
     }
 
     fn identity(&self) -> Identity<'_> {

@@ -91,7 +91,7 @@ impl<'a> Ask<'a> {
     pub fn fact(mut self, name: &str, values: impl IntoIterator<Item = String>) -> Self {
         let values: Vec<_> = values.into_iter().collect();
         if !values.is_empty() {
-            self.facts.push((name.to_lowercase(), values));
+            self.facts.push((name.to_owned(), values));
         }
         self
     }
@@ -144,6 +144,14 @@ fn many(texts: Vec<String>) -> Option<Values<'static>> {
     (!texts.is_empty()).then(|| Values::texts(texts))
 }
 
+/// One value as such, several as a set.
+fn several(mut texts: Vec<String>) -> Option<Values<'static>> {
+    if texts.len() == 1 {
+        return one(texts.remove(0));
+    }
+    many(texts)
+}
+
 impl Keys<'_> {
     fn of_context(&self, wanted: &str) -> Option<Values<'static>> {
         let mut found: Vec<String> = self
@@ -171,8 +179,14 @@ impl Keys<'_> {
     fn of_key(&self, name: &str) -> Option<Values<'static>> {
         let key = self.key?;
         if let Some(tag) = name.strip_prefix("aws:resourcetag/") {
-            let (_, value) = key.facts.tags.iter().find(|(key, _)| same_name(tag, key))?;
-            return one(value.as_str());
+            // Tags of a key may differ in case only; a condition means all of them.
+            let same = key.facts.tags.iter().filter(|(key, _)| same_name(tag, key));
+            let values: Vec<String> = same.map(|(_, value)| value.clone()).collect();
+            return if values.is_empty() {
+                None
+            } else {
+                several(values)
+            };
         }
         match name {
             "kms:keyspec" | "kms:customermasterkeyspec" => one(key.facts.spec.name()),
@@ -190,10 +204,17 @@ impl Keys<'_> {
 
 impl ConditionKeys for Keys<'_> {
     fn value(&self, name: &str) -> Option<Values<'_>> {
-        if let Some((_, values)) = self.ask.facts.iter().find(|(fact, _)| fact == name) {
-            return match values.as_slice() {
-                [value] if !is_multi_valued(name) => one(value.as_str()),
-                values => many(values.to_vec()),
+        let facts = self
+            .ask
+            .facts
+            .iter()
+            .filter(|(fact, _)| same_name(name, fact));
+        let given: Vec<String> = facts.flat_map(|(_, values)| values.clone()).collect();
+        if !given.is_empty() {
+            return if is_multi_valued(name) {
+                many(given)
+            } else {
+                several(given)
             };
         }
         if let Some(key) = name.strip_prefix("kms:encryptioncontext:") {

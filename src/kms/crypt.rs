@@ -97,6 +97,10 @@ impl Side<'_> {
     }
 
     fn check_size(&self, key: &KeyRecord, plaintext: usize) -> Result<(), Exception> {
+        // Only a ciphertext from outside can hold nothing, and SM2 has no ciphertext of nothing.
+        if plaintext == 0 && self.algorithm == EncryptionAlgorithm::SM2PKE {
+            return Err(Exception::validation("Plaintext must not be empty"));
+        }
         let limit = self.algorithm.plaintext_limit(key.facts.spec);
         if plaintext > limit {
             return Err(Exception::too_large(

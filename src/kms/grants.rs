@@ -445,6 +445,9 @@ impl Kms {
         }
         self.store()
             .change(&key.arn, call.now, |change| {
+                if !change.key.grants.iter().any(|grant| grant.id == id) {
+                    return Err(Exception::grant_not_found(id));
+                }
                 change.remove_grant(id)?;
                 Ok::<_, Exception>(Nothing {})
             })?

@@ -124,6 +124,12 @@ impl Kms {
         let result = (|| {
             self.store().refresh()?;
             check_name("userName", name, 64)?;
+            // Such names are those of uids that have no other.
+            if let Some(number) = name.strip_prefix("uid-")
+                && uid.is_none_or(|uid| uid.to_string() != number)
+            {
+                return Err(IamError::InvalidName { member: "userName" });
+            }
             let user = UserRecord {
                 arn: user_arn(&caller.account, &caller.region, name),
                 account: caller.account.clone(),
@@ -388,10 +394,16 @@ impl Kms {
         if let Some(user) = self.store().user_of_uid(account, uid)? {
             return Ok(user.arn);
         }
-        let name = crate::sys::user_name(uid)
-            .filter(|name| check_name("userName", name, 64).is_ok())
-            .unwrap_or_else(|| format!("uid-{uid}"));
-        Ok(user_arn(account, region, &name))
+        // A name that is another uid's here is not its own, whatever it is called elsewhere.
+        let own =
+            crate::sys::user_name(uid).filter(|name| check_name("userName", name, 64).is_ok());
+        if let Some(name) = own {
+            let known = self.store().user(account, &name)?;
+            if known.is_none_or(|user| user.uid.is_none()) {
+                return Ok(user_arn(account, region, &name));
+            }
+        }
+        Ok(user_arn(account, region, &format!("uid-{uid}")))
     }
 
     /// Whether a name is that of a user of this machine, who is a principal without being made one.

@@ -74,7 +74,9 @@ pub struct Store {
     sealing_key: Secret<32>,
     root: Secret<32>,
     inner: Mutex<Inner>,
-    /// Below the connection, which has to be dropped first.
+    /// The connection that changes are made on. Locked before `inner`, never after it.
+    writer: Mutex<Connection>,
+    /// Below the connections, which have to be dropped first.
     index: Option<WalIndex>,
     changes: AtomicU64,
 }
@@ -164,11 +166,14 @@ impl Store {
             version: data_version(&connection).map_err(|e| sqlite_error(path, e))?,
             ..Cache::default()
         };
+        let writer = connect(path)?;
+        prepare_connection(&writer, path)?;
         Ok(Self {
             index: WalIndex::of(path),
             path: path.to_owned(),
             sealing_key: hkdf_sha256(&[], root.expose(), &[b"rekeyfs key material"]),
             root,
+            writer: Mutex::new(writer),
             inner: Mutex::new(Inner { connection, cache }),
             changes: AtomicU64::new(1),
         })
@@ -198,8 +203,7 @@ impl Store {
     /// Cuts the database's log, in which deleted secrets would stay (sealed) until it wraps. What
     /// others are reading keeps it whole for this time.
     pub fn forget_deleted(&self) {
-        let inner = self.inner.lock();
-        forget_deleted(&inner.connection);
+        forget_deleted(&self.writer.lock());
     }
 
     fn fail(&self, source: rusqlite::Error) -> StoreError {
@@ -246,9 +250,10 @@ impl Store {
         now: i64,
         change: impl FnOnce(&rusqlite::Transaction<'_>) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut inner = self.inner.lock();
-        let transaction = inner
-            .connection
+        // On a connection of its own: readers do not wait while this one waits for other writers,
+        // or for the disk.
+        let mut writer = self.writer.lock();
+        let transaction = writer
             .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
             .map_err(|e| self.fail(e))?;
         // Keys whose waiting period is over go, with their material and aliases.
@@ -258,11 +263,13 @@ impl Store {
         let result = change(&transaction)?;
         transaction.commit().map_err(|e| self.fail(e))?;
         if deleted > 0 {
-            forget_deleted(&inner.connection);
+            forget_deleted(&writer);
         }
-        let version = inner.cache.version;
+        drop(writer);
+        // Whoever reads after this returned finds the change, without asking the database first.
+        let mut inner = self.inner.lock();
         inner.cache = Cache {
-            version,
+            version: inner.cache.version,
             ..Cache::default()
         };
         drop(inner);
@@ -306,12 +313,16 @@ impl Store {
                 path: target.to_owned(),
             });
         }
+        // SQLite takes names as text.
+        let text = target.to_str().ok_or_else(|| {
+            let reason = std::io::Error::other("the name is not UTF-8");
+            StoreError::io(target, reason)
+        })?;
         prepare_file(target)?;
-        let text = target.to_string_lossy().into_owned();
         self.inner
             .lock()
             .connection
-            .execute("VACUUM INTO ?1", [&text])
+            .execute("VACUUM INTO ?1", [text])
             .map_err(|e| {
                 let _ = std::fs::remove_file(target);
                 sqlite_error(target, e)
@@ -396,9 +407,18 @@ fn remove_stale_key_file(connection: &Connection, path: &Path, root: &Secret<32>
 }
 
 fn forget_deleted(connection: &Connection) {
+    // Not waited for: whoever reads now is not to be held up.
     let checkpoint = "PRAGMA wal_checkpoint(TRUNCATE)";
-    if let Err(e) = connection.query_row(checkpoint, [], |_| Ok(())) {
-        log::warn!("the keystore's log could not be cut: {e}");
+    let cut = connection
+        .busy_timeout(Duration::ZERO)
+        .and_then(|()| connection.query_row(checkpoint, [], |row| row.get::<_, i64>(0)));
+    match cut {
+        Ok(0) => {}
+        Ok(_) => log::warn!("the keystore's log could not be cut now: others are reading it"),
+        Err(e) => log::warn!("the keystore's log could not be cut: {e}"),
+    }
+    if let Err(e) = connection.busy_timeout(BUSY) {
+        log::warn!("the keystore's connection: {e}");
     }
 }
 

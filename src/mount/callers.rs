@@ -83,7 +83,11 @@ impl Callers {
         }
         drop(known);
         let caller = keys.caller_of_uid(&self.own, uid)?;
-        self.known.lock().by_uid.insert(uid, caller.clone());
+        let mut known = self.known.lock();
+        // Unless something has changed while it was asked for.
+        if known.version == version {
+            known.by_uid.insert(uid, caller.clone());
+        }
         Ok(caller)
     }
 }

@@ -362,7 +362,9 @@ impl Filesystem for RekeyFs {
     fn readlink(&self, request: &Request, number: INodeNo, reply: ReplyData) {
         reply!(reply, "readlink", {
             let root = self.tree.directory(&self.tree.node(ROOT)?)?;
-            root.envelope().authorise(&self.caller(request)?)?;
+            let node = self.node(number)?;
+            root.envelope()
+                .authorise(&self.caller_about(request, &node, None)?)?;
             self.volume().read_link_of(&self.tree.object(&self.node(number)?)?)
         }, target => reply.data(&target));
     }

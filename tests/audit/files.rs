@@ -213,6 +213,37 @@ fn a_log_that_cannot_be_written_fails_no_operation_and_counts_what_it_dropped() 
 }
 
 #[test]
+fn who_is_let_in_nowhere_does_not_fill_the_log() {
+    const FAILURES: usize = 4000;
+    let world = recorded(false);
+    let key = world.key(json!({}));
+    let stranger = world.user(OWNER, "Stranger");
+    let before = crate::log::events(&world).len();
+    for number in 0..FAILURES {
+        let request = json!({"KeyId": key});
+        call(&world.kms, &stranger, "DescribeKey", request).expect_err("denied");
+        // Nothing is dropped because the writer is behind.
+        if number % 1000 == 0 {
+            flush(&world.kms);
+        }
+    }
+    // Others' failures, and what succeeds, are written all the same.
+    let missing = json!({"KeyId": crate::requests::NO_KEY});
+    call(&world.kms, &root(OWNER), "DescribeKey", missing).expect_err("not there");
+    record(&world.kms, "mine");
+    let events = crate::log::events(&world).split_off(before);
+    let refused = events
+        .iter()
+        .filter(|event| event["errorCode"] == "AccessDenied")
+        .count();
+    // A test with thousands of denied calls has them all; a flood has not.
+    assert!((2000..FAILURES).contains(&refused), "{refused}");
+    assert_eq!(refused as u64 + dropped(&events), FAILURES as u64);
+    let has = |member: &str, value: &str| events.iter().any(|event| event[member] == value);
+    assert!(has("errorCode", "NotFoundException") && has("userAgent", "mine"));
+}
+
+#[test]
 fn a_log_goes_on_when_its_file_is_moved_away() {
     let world = recorded(false);
     let path = log_path(&world.keystore());

@@ -246,6 +246,10 @@ fn a_line_of_a_huge_request_is_small() {
     let ask = || world.call(&root(OWNER), "Encrypt", request);
     let (answer, recorded) = recorded_by(&world, ask);
     assert!(answer.is_ok());
-    let line = only(recorded).to_string();
+    let event = only(recorded);
+    // Which key was asked for stays, what is large goes.
+    assert_eq!(event["requestParameters"]["keyId"], *key);
+    assert_eq!(event["requestParameters"]["encryptionContext"], "omitted");
+    let line = event.to_string();
     assert!(line.len() < 32 * 1024, "{} bytes", line.len());
 }

@@ -154,8 +154,9 @@ fn tls(target: &Target) -> Result<TlsConfig, RemoteFault> {
         .unversioned_rustls_crypto_provider(Arc::new(aws_lc_rs::default_provider()))
         .disable_verification(!target.verify_ssl);
     let bundle = target.ca_bundle.as_ref();
-    let Some(path) = bundle.filter(|_| target.verify_ssl && target.url.starts_with("https://"))
-    else {
+    let scheme = target.url.split(':').next().unwrap_or_default();
+    let is_https = scheme.eq_ignore_ascii_case("https");
+    let Some(path) = bundle.filter(|_| target.verify_ssl && is_https) else {
         return Ok(builder.root_certs(RootCerts::PlatformVerifier).build());
     };
     let fault = |reason: &str| RemoteFault::Tls {

@@ -17,7 +17,7 @@ use super::{Event, VERSION, add_line};
 /// Events that may wait to be written.
 const QUEUE: usize = 16 * 1024;
 /// The size at which a file is rotated, and how many old ones are kept.
-const LARGEST: u64 = 16 * 1024 * 1024;
+const LARGEST: u64 = 64 * 1024 * 1024;
 const KEPT: usize = 8;
 /// How long the writer lets events gather.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -84,6 +84,8 @@ impl AuditLog {
             dropped: Arc::clone(&dropped),
             torn: false,
             complained: false,
+            refusals: Refusals::default(),
+            refused: 0,
         };
         let worker = std::thread::Builder::new()
             .name("audit".to_owned())
@@ -151,6 +153,42 @@ struct Batch {
     events: u64,
 }
 
+/// Failures of one principal that are written at once, and per second from then on; what is beyond
+/// is only counted: whoever is let in nowhere must not be able to rotate away what others did.
+const FAILURES_AT_ONCE: i64 = 2000;
+const FAILURES_PER_SECOND: i64 = 20;
+/// Principals that are told apart; whoever may call as more of them is not bounded by this.
+const MOST_PRINCIPALS: usize = 4096;
+
+/// What each principal has used of its failures: a count that leaks, and the time (milliseconds)
+/// up to which it has leaked.
+#[derive(Default)]
+struct Refusals(std::collections::HashMap<String, (i64, i64)>);
+
+impl Refusals {
+    fn are_too_many(&mut self, event: &Event) -> bool {
+        let Some(principal) = event.refused_principal() else {
+            return false;
+        };
+        if self.0.len() >= MOST_PRINCIPALS && !self.0.contains_key(principal) {
+            self.0.clear();
+        }
+        let fresh = (0, event.time);
+        let (used, since) = self.0.entry(principal.to_owned()).or_insert(fresh);
+        // Events of one moment may come out of order: time only goes on.
+        let leaked = (event.time - *since).max(0) * FAILURES_PER_SECOND / 1000;
+        if leaked > 0 {
+            *used = (*used - leaked).max(0);
+            *since = event.time;
+        }
+        if *used >= FAILURES_AT_ONCE {
+            return true;
+        }
+        *used += 1;
+        false
+    }
+}
+
 struct Writer {
     path: PathBuf,
     largest: u64,
@@ -159,6 +197,9 @@ struct Writer {
     /// Whether the last write may have left half a line.
     torn: bool,
     complained: bool,
+    refusals: Refusals,
+    /// Failures that were too many, and are not yet counted as dropped.
+    refused: u64,
 }
 
 impl Writer {
@@ -174,8 +215,12 @@ impl Writer {
             while let Some(message) = next {
                 match message {
                     Message::Event(event) => {
-                        event.write(&mut batch.bytes);
-                        batch.events += 1;
+                        if self.refusals.are_too_many(&event) {
+                            self.refused += 1;
+                        } else {
+                            event.write(&mut batch.bytes);
+                            batch.events += 1;
+                        }
                     }
                     Message::Flush(answer) => waiting.push(answer),
                 }
@@ -184,13 +229,23 @@ impl Writer {
                 }
                 next = receiver.try_recv().ok();
             }
+            // What is only counted makes no line by itself, or it would be no smaller.
+            if batch.events > 0 || !waiting.is_empty() {
+                self.count_refused();
+            }
             self.write(&mut batch);
             self.write_dropped();
             for answer in waiting {
                 let _ = answer.send(());
             }
         }
+        self.count_refused();
         self.write_dropped();
+    }
+
+    fn count_refused(&mut self) {
+        let refused = std::mem::take(&mut self.refused);
+        self.dropped.fetch_add(refused, Ordering::Relaxed);
     }
 
     /// Says how many events were dropped, if any were.
@@ -237,26 +292,41 @@ impl Writer {
 
     /// The file that is to be written now: another process may have rotated it.
     fn current(&mut self) -> std::io::Result<&File> {
-        let open = || {
-            std::fs::OpenOptions::new()
-                .append(true)
-                .create(true)
-                .mode(0o600)
-                .open(&self.path)
-        };
         let mut file = match self.file.take() {
             Some(file) if is_at(&file, &self.path) => file,
-            Some(_) | None => open()?,
+            Some(_) | None => open_to_append(&self.path)?,
         };
         if file.metadata()?.len() >= self.largest {
-            rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
-            if is_at(&file, &self.path) {
-                rotate(&self.path)?;
+            // Whoever has the lock rotates; until then the file grows.
+            let lock = rustix::fs::FlockOperation::NonBlockingLockExclusive;
+            if rustix::fs::flock(&file, lock).is_ok() {
+                if is_at(&file, &self.path) {
+                    rotate(&self.path)?;
+                }
+                file = open_to_append(&self.path)?;
             }
-            file = open()?;
         }
         Ok(self.file.insert(file))
     }
+}
+
+/// Opens the file; half a line that another program left is ended.
+fn open_to_append(path: &Path) -> std::io::Result<File> {
+    use std::os::unix::fs::FileExt;
+    let mut file = std::fs::OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)?;
+    let mut last = [b'\n'];
+    if let Some(at) = file.metadata()?.len().checked_sub(1) {
+        file.read_exact_at(&mut last, at)?;
+    }
+    if last != [b'\n'] {
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
 }
 
 fn is_at(file: &File, path: &Path) -> bool {

@@ -23,11 +23,11 @@ fn path(keystore: &Path) -> PathBuf {
 fn open(keystore: &Path) -> rusqlite::Result<Connection> {
     use std::os::unix::fs::OpenOptionsExt;
     let path = path(keystore);
-    // SQLite would make it readable for others; a file that cannot be made fails below.
+    // SQLite would make it readable for others; a file that cannot be made fails below. One that is
+    // there is not opened: closing it would end SQLite's locks on it in this process.
     let _ = std::fs::OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(false)
+        .create_new(true)
         .mode(0o600)
         .open(&path);
     let connection = Connection::open(path)?;
@@ -43,6 +43,43 @@ fn open(keystore: &Path) -> rusqlite::Result<Connection> {
 
 /// The last use of a key that was noted.
 pub(super) fn read(keystore: &Path, arn: &KeyArn) -> rusqlite::Result<Option<LastUsage>> {
+    let read = try_read(keystore, arn);
+    match read {
+        Err(e) if is_damaged(&e) => {
+            forget(keystore);
+            Ok(None)
+        }
+        read => read,
+    }
+}
+
+/// Notes uses, where no later one is noted already.
+pub(super) fn write(keystore: &Path, usages: &[(KeyArn, LastUsage)]) -> rusqlite::Result<()> {
+    match try_write(keystore, usages) {
+        Err(e) if is_damaged(&e) => {
+            forget(keystore);
+            try_write(keystore, usages)
+        }
+        written => written,
+    }
+}
+
+/// A power cut may leave anything behind, as nothing here waits for the disk.
+fn is_damaged(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(
+        error.sqlite_error_code(),
+        Some(DatabaseCorrupt | NotADatabase)
+    )
+}
+
+fn forget(keystore: &Path) {
+    let path = path(keystore);
+    log::warn!("{}: damaged, begun again", path.display());
+    let _ = std::fs::remove_file(path);
+}
+
+fn try_read(keystore: &Path, arn: &KeyArn) -> rusqlite::Result<Option<LastUsage>> {
     let facts: Option<String> = open(keystore)?
         .query_row(
             "SELECT facts FROM last_usage WHERE arn = ?1",
@@ -53,8 +90,7 @@ pub(super) fn read(keystore: &Path, arn: &KeyArn) -> rusqlite::Result<Option<Las
     Ok(facts.and_then(|facts| serde_json::from_str(&facts).ok()))
 }
 
-/// Notes uses, where no later one is noted already.
-pub(super) fn write(keystore: &Path, usages: &[(KeyArn, LastUsage)]) -> rusqlite::Result<()> {
+fn try_write(keystore: &Path, usages: &[(KeyArn, LastUsage)]) -> rusqlite::Result<()> {
     let mut connection = open(keystore)?;
     let transaction = connection.transaction()?;
     for (arn, usage) in usages {

@@ -40,7 +40,8 @@ impl WalIndex {
     /// Finds the index of the database at `path`, which is open in WAL mode. `None`: the database
     /// has to be asked each time.
     pub(super) fn of(path: &Path) -> Option<Self> {
-        let mut name = path.as_os_str().to_owned();
+        // As SQLite does it: the file is beside the database itself, not beside a link to it.
+        let mut name = std::fs::canonicalize(path).ok()?.into_os_string();
         name.push("-shm");
         let place = |metadata: &std::fs::Metadata| (metadata.dev(), metadata.ino());
         let mut open = OPEN.lock();
