@@ -20,7 +20,7 @@ pub struct Layout {
 impl Layout {
     /// A layout with slots of 4 KiB << `class`; `None` above class 3.
     pub fn new(class: u8) -> Option<Self> {
-        (class <= 3).then_some(Self {
+        (class <= 3).then(|| Self {
             slot: PAGE << class,
         })
     }
