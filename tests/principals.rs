@@ -425,3 +425,27 @@ fn a_new_grant_takes_the_time_that_the_keystore_is_set_to() {
         );
     }
 }
+
+#[test]
+fn a_tree_is_rekeyed_as_the_principal_that_is_named_and_a_mount_says_where_to_name_it() {
+    let home = Home::make();
+    home.answer(&["iam", "create-user", "--user-name", "Bob"]);
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let [volume, mountpoint] = ["volume", "mountpoint"].map(path);
+    for path in [&volume, &mountpoint] {
+        std::fs::create_dir(path).expect("made");
+    }
+    assert!(home.run(&["init", &volume]).status.success());
+    let to = ["--destination-key-id", "alias/rekeyfs"];
+    let rekey = ["rekey", "-r", &volume, to[0], to[1]];
+    let as_bob = |arguments: &[&str]| home.run(&[&["--principal", BOB], arguments].concat());
+    let refused = as_bob(&rekey);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains(BOB), "{}", stderr(&refused));
+    assert!(home.run(&rekey).status.success());
+    let refused = as_bob(&["mount", &volume, &mountpoint]);
+    assert_eq!(refused.status.code(), Some(2));
+    let hint = format!("hint: -o principal={BOB}");
+    assert!(stderr(&refused).contains(&hint), "{}", stderr(&refused));
+}

@@ -174,7 +174,12 @@ impl Wanted<'_> {
         let error = match self.options.error.as_deref() {
             None => true,
             Some("") => event.get("errorCode").is_some(),
-            Some(wanted) => text(event, "/errorCode") == wanted,
+            // The log has CloudTrail's AccessDenied where messages say AccessDeniedException.
+            Some(wanted) => {
+                let stem =
+                    |name: &str| name.to_lowercase().trim_end_matches("exception").to_owned();
+                stem(text(event, "/errorCode")) == stem(wanted)
+            }
         };
         key && principal && name && error
     }

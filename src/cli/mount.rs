@@ -91,6 +91,11 @@ fn parse_options(list: &[String]) -> Result<(Options, Recording), Fault> {
 impl Mount {
     pub fn run(&self, settings: &Settings) -> Result<(), Fault> {
         let (options, recording) = parse_options(&self.options)?;
+        // A mount acts for each caller; as one for all of them only if it is said here.
+        if let Some(arn) = &settings.principal {
+            let fact = "--principal: a mount acts for each of its callers";
+            return Err(Fault::new(Exit::Usage, fact).hint(format!("-o principal={arn}")));
+        }
         if !self.foreground {
             return self.run_in_background(settings);
         }

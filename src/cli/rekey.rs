@@ -9,6 +9,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::report::{Exit, Fault};
 use super::settings::Settings;
+use crate::kms::caller::Caller;
 use crate::kms::service::{EncryptionAlgorithm, Exception, ReEncryptRequest, parse_context};
 use crate::mount::control::{self, Control};
 use crate::mount::ioctl::{self, Answer, AskFlags, Field};
@@ -234,7 +235,12 @@ impl Offline<'_> {
         let uid = rustix::process::geteuid().as_raw();
         let control = Control::Rewrap(Box::new(request.clone()));
         let is_owner = uid == 0 || uid == owner;
-        control::apply(&envelope, volume.own_caller(), is_owner, &control)
+        let mut caller = volume.own_caller().clone();
+        if self.settings.principal.is_some() {
+            let asked = self.settings.caller().map_err(|fault| fault.fact)?;
+            caller = Caller::new(&asked.principal, &asked.account, &caller.region);
+        }
+        control::apply(&envelope, &caller, is_owner, &control)
             .map(|_| ())
             .map_err(|failure| failure.error.to_string())
     }

@@ -157,20 +157,34 @@ impl Serve {
         };
         let key = kms.lend_access_key(caller);
         let secret = String::from_utf8_lossy(key.secret.expose()).into_owned();
+        let host = address.rsplit_once(':').map_or(address, |(url, _)| url);
+        let host = host.rsplit_once('/').map_or(host, |(_, host)| host);
+        let host = host.trim_matches(['[', ']']);
+        let direct = ["no_proxy", "NO_PROXY"]
+            .iter()
+            .find_map(|name| std::env::var(name).ok().filter(|list| !list.is_empty()))
+            .map_or_else(|| host.to_owned(), |list| format!("{list},{host}"));
         let mut command = std::process::Command::new(program);
         command
             .args(arguments)
             .env("AWS_ENDPOINT_URL_KMS", address)
             .env("AWS_ACCESS_KEY_ID", &key.id)
             .env("AWS_SECRET_ACCESS_KEY", secret)
+            // Else a setting of the user's would send plaintexts to AWS, or to a proxy.
+            .env("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "false")
+            .env("NO_PROXY", &direct)
+            .env("no_proxy", &direct)
             .env("AWS_REGION", &caller.region)
             .env("AWS_DEFAULT_REGION", &caller.region)
             .env("REKEYFS_KEYSTORE", kms.store().path())
             // Credentials of another kind would be sent beside ours, or instead.
             .env_remove("AWS_SESSION_TOKEN")
+            .env_remove("AWS_SECURITY_TOKEN")
             .env_remove("AWS_PROFILE")
             .env_remove("AWS_DEFAULT_PROFILE");
         if let Some(bundle) = &self.tls_self_signed {
+            // The command may change its directory.
+            let bundle = std::path::absolute(bundle).unwrap_or_else(|_| bundle.clone());
             command.env("AWS_CA_BUNDLE", bundle);
         }
         let failed = |e: std::io::Error| {
