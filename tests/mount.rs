@@ -582,6 +582,9 @@ fn an_operator_rotates_what_it_cannot_read() {
           mkdir $MNT/d; echo secret > $MNT/d/f; chown 65534 $MNT/d $MNT/d/f; chmod 666 $MNT/d/f
           as() { setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"; }
           ! as cat $MNT/d/f 2>err; grep -q 'Permission denied' err; ! as ls $MNT/d 2>/dev/null; ! as touch $MNT/d/g 2>/dev/null
+          # Which permission is missing is told to him alone.
+          as getfattr --only-values -n user.kms.error $MNT/d/f | grep -q 'kms:Decrypt'
+          as getfattr --only-values -n user.kms.error $MNT/d | grep -q 'kms:GenerateDataKey'; ! getfattr -n user.kms.error $MNT/d 2>/dev/null
           as setfattr -n user.kms.key_id -v alias/new $MNT/d/f; [ $(cat $MNT/d/f) = secret ]
           getfattr --only-values -n user.kms.key_id $MNT/d/f | grep -q $KEY; ! as cat $MNT/d/f 2>/dev/null
           ! as setfattr -n user.kms.key_id -v alias/none $MNT/d/f 2>err; as getfattr --only-values -n user.kms.error $MNT/d/f | grep -q 'NotFoundException'
@@ -604,6 +607,11 @@ fn one_principal_can_speak_for_everybody() {
           GRANT=$(rekeyfs kms create-grant --key-id $KEY --grantee-principal $ARN --operations Decrypt --query GrantId --output text)
           [ $(cat $MNT/f) = text ]; rekeyfs kms revoke-grant --key-id $KEY --grant-id $GRANT
           ! cat $MNT/f 2>/dev/null
+          # Decrypt alone makes nothing, a symlink or FIFO neither; GenerateDataKey makes all of them.
+          let_in() { rekeyfs kms create-grant --key-id $KEY --grantee-principal $ARN --operations \"$@\" >/dev/null; }
+          let_in Decrypt; for make in 'touch' 'mkdir' 'mkfifo' 'ln -s target'; do ! $make $MNT/new 2>err; grep -q 'Permission denied' err; done
+          let_in GenerateDataKey; for make in 'touch' 'mkdir' 'mkfifo' 'ln -s target'; do $make $MNT/new-${make% *}; done
+          rekeyfs audit --principal reader --event GenerateDataKey --error AccessDeniedException | grep '\"objectPath\":\"/new\"' > log; [ $(wc -l < log) = 4 ]; ! grep -q objectId log
           rekeyfs umount $MNT; rekeyfs audit --principal reader --event Decrypt | grep -v errorCode | grep -q '\"objectPath\":\"/f\"'");
 }
 

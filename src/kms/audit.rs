@@ -238,7 +238,10 @@ impl Event {
             response_elements: filled(&self.response),
             additional_event_data: More {
                 data: &self.more,
-                object_id: source.object.as_ref().map(|object| object.id.as_str()),
+                object_id: source
+                    .object
+                    .as_ref()
+                    .and_then(|object| object.id.as_deref()),
                 object_path: source
                     .object
                     .as_ref()
@@ -325,7 +328,7 @@ struct More<'a> {
 
 impl More<'_> {
     fn is_empty(&self) -> bool {
-        self.data.is_empty() && self.object_id.is_none()
+        self.data.is_empty() && self.object_id.is_none() && self.object_path.is_none()
     }
 }
 

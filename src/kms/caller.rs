@@ -38,8 +38,8 @@ pub struct Source {
 /// A stored object of a volume.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Object {
-    /// Its id.
-    pub id: String,
+    /// Its id; absent while it is being made.
+    pub id: Option<String>,
     /// Its path in the volume, when that is known.
     pub path: Option<String>,
 }

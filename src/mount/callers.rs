@@ -92,6 +92,20 @@ impl Callers {
     }
 }
 
+/// The command that lets in whom this message refuses; its words are kms.md's.
+fn way_in(message: &str) -> Option<String> {
+    let after = |mark: &str| {
+        let (_, rest) = message.split_once(mark)?;
+        rest.split_whitespace().next()
+    };
+    let principal = after("User: ")?;
+    let operation = after("to perform: kms:")?;
+    let key = after("on resource: ").filter(|key| key.contains(":key/"))?;
+    Some(format!(
+        "rekeyfs kms create-grant --key-id {key} --grantee-principal {principal} --operations {operation}"
+    ))
+}
+
 /// Says once in the log how a principal that was refused can be let in.
 pub(super) fn explain(error: &VolumeError) {
     static EXPLAINED: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
@@ -104,10 +118,11 @@ pub(super) fn explain(error: &VolumeError) {
     let fact = exception.to_string();
     let mut explained = EXPLAINED.lock();
     if explained.len() < MOST && explained.insert(fact.clone()) {
-        log::warn!(
-            "{fact}; hint: rekeyfs iam create-user --user-name NAME --uid UID and rekeyfs iam \
-             put-user-policy, or rekeyfs kms create-grant, let a user in"
-        );
+        let hint = exception.message().and_then(way_in);
+        log::warn!("{fact}");
+        if let Some(command) = hint {
+            log::warn!("hint: {command}");
+        }
     }
 }
 
@@ -152,7 +167,8 @@ impl RekeyFs {
         caller.from_source(Source {
             user_agent: concat!("rekeyfs/", env!("CARGO_PKG_VERSION"), " mount").to_owned(),
             object: Some(Object {
-                id: hex(&envelope.header().object),
+                // What is being made has a path, but no id yet.
+                id: name.is_none().then(|| hex(&envelope.header().object)),
                 path,
             }),
             ..Source::default()

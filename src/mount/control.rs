@@ -250,6 +250,13 @@ impl Outcomes {
         });
     }
 
+    /// Remembers what the key service refused a caller.
+    pub fn record_refusal(&self, object: Id, uid: u32, exception: &Exception) {
+        self.update(object, uid, |recorded| {
+            recorded.error = Some(exception.to_string());
+        });
+    }
+
     /// Forgets the caller's last failure.
     pub fn clear_error(&self, object: Id, uid: u32) {
         self.update(object, uid, |recorded| recorded.error = None);

@@ -121,6 +121,25 @@ impl RekeyFs {
         }
     }
 
+    /// Runs what needs the key of `node`, or of a directory for something in it: what the key
+    /// service refuses is what `user.kms.error` says to the caller.
+    pub(super) fn noting<T>(
+        &self,
+        request: &Request,
+        node: &Arc<Node>,
+        f: impl FnOnce() -> Result<T, VolumeError>,
+    ) -> Result<T, VolumeError> {
+        let result = f();
+        if let Err(VolumeError::Key(exception)) = &result
+            && let Ok(envelope) = self.tree.envelope(node)
+        {
+            let object = envelope.header().object;
+            self.outcomes
+                .record_refusal(object, request.uid(), exception);
+        }
+        result
+    }
+
     /// Opens the file of a node for a caller, or joins those who have it open.
     fn open_file(
         &self,
@@ -339,7 +358,9 @@ impl Filesystem for RekeyFs {
             let node = self.node(number)?;
             let caller = self.caller_about(request, &node, None)?;
             if let Some(size) = size {
-                self.with_file(&node, handle, &caller, |file| file.set_len(size))?;
+                self.noting(request, &node, || {
+                    self.with_file(&node, handle, &caller, |file| file.set_len(size))
+                })?;
                 if request.uid() != 0 {
                     self.clear_set_id(&node, &self.tree.object(&node)?)?;
                 }
@@ -386,10 +407,13 @@ impl Filesystem for RekeyFs {
             let owner = Self::owner(request, mode, umask);
             let kind = rustix::fs::FileType::from_raw_mode(mode);
             let (stored, attributes) = if Kind::of(mode) == Some(Kind::File) {
-                let (stored, _, attributes) = directory.create_file(&caller, name, owner)?;
+                let make = || directory.create_file(&caller, name, owner);
+                let (stored, _, attributes) = self.noting(request, &parent, make)?;
                 (stored, attributes)
             } else {
-                directory.create_node(&caller, name, kind, device_number(rdev), owner)?
+                let device = device_number(rdev);
+                let make = || directory.create_node(&caller, name, kind, device, owner);
+                self.noting(request, &parent, make)?
             };
             self.tree.remember(&parent, stored, &attributes);
             Ok(attributes)
@@ -409,10 +433,9 @@ impl Filesystem for RekeyFs {
             let parent = self.node(parent)?;
             let owner = Self::owner(request, mode, umask);
             let caller = self.caller_about(request, &parent, Some(name))?;
-            let (stored, attributes) = self
-                .tree
-                .directory(&parent)?
-                .create_directory(&caller, name, owner)?;
+            let directory = self.tree.directory(&parent)?;
+            let make = || directory.create_directory(&caller, name, owner);
+            let (stored, attributes) = self.noting(request, &parent, make)?;
             self.tree.remember(&parent, stored, &attributes);
             Ok(attributes)
         }, made => self.send_entry(reply, &made));
@@ -443,12 +466,11 @@ impl Filesystem for RekeyFs {
         reply!(reply, "symlink", {
             let parent = self.node(parent)?;
             let owner = Self::owner(request, 0o777, 0);
-            let (stored, attributes) = self.tree.directory(&parent)?.create_symlink(
-                &self.caller(request)?,
-                name,
-                target.as_os_str().as_bytes(),
-                owner,
-            )?;
+            let caller = self.caller_about(request, &parent, Some(name))?;
+            let directory = self.tree.directory(&parent)?;
+            let target = target.as_os_str().as_bytes();
+            let make = || directory.create_symlink(&caller, name, target, owner);
+            let (stored, attributes) = self.noting(request, &parent, make)?;
             self.tree.remember(&parent, stored, &attributes);
             Ok(attributes)
         }, made => self.send_entry(reply, &made));
@@ -505,7 +527,8 @@ impl Filesystem for RekeyFs {
             }
             let truncate = flags.0 & libc::O_TRUNC != 0;
             let caller = self.caller_about(request, &node, None)?;
-            let handle = self.open_or_start_over(&node, &caller, truncate)?;
+            let open = || self.open_or_start_over(&node, &caller, truncate);
+            let handle = self.noting(request, &node, open)?;
             if truncate && request.uid() != 0 {
                 self.clear_set_id(&node, &self.tree.object(&node)?)?;
             }
@@ -605,7 +628,8 @@ impl Filesystem for RekeyFs {
         reply!(reply, "opendir", {
             let node = self.node(number)?;
             let directory = self.tree.directory(&node)?;
-            directory.envelope().authorise(&self.caller_about(request, &node, None)?)?;
+            let caller = self.caller_about(request, &node, None)?;
+            self.noting(request, &node, || directory.envelope().authorise(&caller))?;
             Ok(OpenObject::Directory(Arc::default()))
         }, object => reply.opened(self.handles.insert(object), FopenFlags::empty()));
     }
@@ -776,10 +800,9 @@ impl Filesystem for RekeyFs {
             let parent = self.node(parent)?;
             let owner = Self::owner(request, mode, umask);
             let caller = self.caller_about(request, &parent, Some(name))?;
-            let (stored, handle, attributes) = self
-                .tree
-                .directory(&parent)?
-                .create_file(&caller, name, owner)?;
+            let directory = self.tree.directory(&parent)?;
+            let make = || directory.create_file(&caller, name, owner);
+            let (stored, handle, attributes) = self.noting(request, &parent, make)?;
             self.tree.remember(&parent, stored, &attributes);
             let touches = flags & libc::O_NOATIME == 0;
             let object = OpenObject::File { handle, touches_atime: AtomicBool::new(touches) };
@@ -885,7 +908,8 @@ impl RekeyFs {
             return Err(posix("list", rustix::io::Errno::NOTDIR));
         };
         if offset == 0 {
-            *names.write() = self.list(node, &self.caller_about(request, node, None)?)?;
+            let caller = self.caller_about(request, node, None)?;
+            *names.write() = self.noting(request, node, || self.list(node, &caller))?;
         }
         Ok(Arc::clone(names))
     }

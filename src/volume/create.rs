@@ -16,7 +16,8 @@ use super::names::{self, DIRECTORY_HEADER, StoredName, StoredTarget};
 use super::open::new_header;
 use super::rewrap::Envelope;
 use super::subkeys::ObjectKey;
-use crate::kms::service::Caller;
+use crate::kms::service::{Caller, WrappedKey};
+use crate::secret::Secret;
 
 /// Who owns a new object, and its permission bits.
 #[derive(Debug, Clone, Copy)]
@@ -89,19 +90,27 @@ impl Directory {
         caller: &Caller,
         object_type: ObjectType,
     ) -> Result<(super::header::Header, ObjectKey), VolumeError> {
-        let parent = self.envelope().wrapped();
-        let (data_key, wrapped) = self.volume().keys.new_data_key(
-            caller,
-            &parent.key_arn,
-            parent.algorithm,
-            &parent.context,
-        )?;
+        let (data_key, wrapped) = self.new_data_key(caller)?;
         Ok(new_header(
             object_type,
             self.volume().layout,
             data_key,
             wrapped,
         ))
+    }
+
+    /// A data key as the directory's is wrapped.
+    ///
+    /// What has none of its own, a symlink or a device, is made by whoever could make one too.
+    fn new_data_key(&self, caller: &Caller) -> Result<(Secret<32>, WrappedKey), VolumeError> {
+        let parent = self.envelope().wrapped();
+        let made = self.volume().keys.new_data_key(
+            caller,
+            &parent.key_arn,
+            parent.algorithm,
+            &parent.context,
+        )?;
+        Ok(made)
     }
 
     /// A file without a name, or with a temporary one where the backing filesystem knows none.
@@ -262,7 +271,7 @@ impl Directory {
     /// Makes a symlink. Fails with `EEXIST` if the name is taken.
     ///
     /// # Errors
-    /// The key service's, [`VolumeError::NameTooLong`], the backing filesystem's.
+    /// As for [`Directory::create_file`], and [`VolumeError::NameTooLong`].
     pub fn create_symlink(
         &self,
         caller: &Caller,
@@ -271,7 +280,7 @@ impl Directory {
         owner: Owner,
     ) -> Result<(CString, Attributes), VolumeError> {
         self.volume().check_writable()?;
-        self.envelope().authorise(caller)?;
+        self.new_data_key(caller)?;
         let stored = self.seal(name)?;
         let backing = &self.volume().backing;
         let (target, long) = match names::seal_target(&self.volume().symlinks, target)? {
@@ -307,7 +316,7 @@ impl Directory {
     /// Makes a FIFO, socket or device. Fails with `EEXIST` if the name is taken.
     ///
     /// # Errors
-    /// The key service's, the backing filesystem's.
+    /// As for [`Directory::create_file`].
     pub fn create_node(
         &self,
         caller: &Caller,
@@ -317,7 +326,7 @@ impl Directory {
         owner: Owner,
     ) -> Result<(CString, Attributes), VolumeError> {
         self.volume().check_writable()?;
-        self.envelope().authorise(caller)?;
+        self.new_data_key(caller)?;
         let stored = self.seal(name)?;
         self.write_companion(&stored)?;
         self.volume()

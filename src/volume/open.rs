@@ -21,7 +21,7 @@ use super::page::EntryPage;
 use super::rewrap::Envelope;
 use super::subkeys::{ObjectKey, VolumeKey};
 use crate::kms::service::{
-    Caller, EncryptionAlgorithm, EncryptionContext, KeyArn, KeyService, WrappedKey,
+    Caller, EncryptionAlgorithm, EncryptionContext, KeyArn, KeyService, Source, WrappedKey,
 };
 use crate::primitives::{SivKey, random, random_secret};
 
@@ -459,11 +459,15 @@ impl Volume {
 }
 
 fn own_caller(wrapped: &WrappedKey) -> Caller {
-    match KeyArn::parse(&wrapped.key_arn) {
+    let caller = match KeyArn::parse(&wrapped.key_arn) {
         Some(arn) => Caller::root(arn.account(), arn.region()),
         // An ARN that is none cannot be resolved either; the key service says so.
         None => Caller::root("000000000000", "us-east-1"),
-    }
+    };
+    caller.from_source(Source {
+        user_agent: concat!("rekeyfs/", env!("CARGO_PKG_VERSION")).to_owned(),
+        ..Source::default()
+    })
 }
 
 fn read_root_header(

@@ -15,7 +15,7 @@ const SYMMETRIC: EncryptionAlgorithm = EncryptionAlgorithm::SYMMETRIC_DEFAULT;
 fn about(caller: &Caller, path: Option<&str>) -> Caller {
     caller.clone().from_source(Source {
         object: Some(Object {
-            id: "0123456789abcdef".to_owned(),
+            id: Some("0123456789abcdef".to_owned()),
             path: path.map(str::to_owned),
         }),
         ..Source::default()
