@@ -58,7 +58,7 @@ enum Command {
     Info(info::Info),
     /// Serve the KMS over HTTP to AWS CLIs and SDKs
     Serve(serve::Serve),
-    /// Users, their policies and access keys, with the arguments and output of `aws iam`
+    /// Users, their policies and access keys, with the argument names and the JSON of `aws iam`
     Iam(iam::Iam),
     /// Show the audit log
     Audit(audit::Audit),
@@ -98,7 +98,7 @@ pub fn main() -> ExitCode {
         Command::Rekey(command) => command.run(settings),
         Command::Info(command) => command.run(),
         Command::Serve(command) => return exit(command.run(settings)),
-        Command::Iam(command) => return exit(command.run(settings)),
+        Command::Iam(command) => command.run(settings),
         Command::Audit(command) => command.run(settings),
         Command::Keystore(command) => command.run(settings),
         Command::Header => {

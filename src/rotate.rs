@@ -61,6 +61,7 @@ pub fn rewrap_tree(
             continue;
         }
         let (place, result) = rewrap(&path);
+        let is_counted = result.is_err();
         match result {
             Ok(()) => {
                 tally.done += 1;
@@ -71,6 +72,8 @@ pub fn rewrap_tree(
         if recursive && kind.is_dir() {
             match children(&path, place) {
                 Ok(children) => waiting.extend(children),
+                // Refused altogether: one object, one failure.
+                Err(_) if is_counted => {}
                 Err(e) => fail(&mut tally, progress, &path, &e.to_string()),
             }
         }

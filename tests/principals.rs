@@ -199,36 +199,71 @@ fn errors_have_the_names_of_aws_iam() {
     let no_policy = "The user policy with name none cannot be found.";
     #[rustfmt::skip]
     let table = [
-        (of("create-user", "Alice", &[]),                   "EntityAlreadyExists", "CreateUser",       Some("User with name Alice already exists.")),
-        (of("create-user", "Vera", &["--uid", "12345"]),    "EntityAlreadyExists", "CreateUser",       None),
-        (of("create-user", "a b", &[]),                     "ValidationError",     "CreateUser",       None),
-        (of("create-user", "", &[]),                        "ValidationError",     "CreateUser",       None),
-        (of("create-user", &long, &[]),                     "ValidationError",     "CreateUser",       None),
-        (of("get-user", "Zoe", &[]),                        "NoSuchEntity",        "GetUser",          Some(no_user)),
-        (of("delete-user", "Zoe", &[]),                     "NoSuchEntity",        "DeleteUser",       Some(no_user)),
-        (of("delete-user", "Alice", &[]),                   "DeleteConflict",      "DeleteUser",       Some("Cannot delete entity, must delete policies first.")),
-        (of("delete-user", "Bob", &[]),                     "DeleteConflict",      "DeleteUser",       Some("Cannot delete entity, must delete access keys first.")),
-        (of("list-user-policies", "Zoe", &[]),              "NoSuchEntity",        "ListUserPolicies", Some(no_user)),
-        (of("get-user-policy", "Zoe", &["--policy-name", "none"]),      "NoSuchEntity",        "GetUserPolicy",    Some(no_user)),
-        (of("get-user-policy", "Alice", &["--policy-name", "none"]),    "NoSuchEntity",        "GetUserPolicy",    Some(no_policy)),
-        (of("delete-user-policy", "Alice", &["--policy-name", "none"]), "NoSuchEntity",        "DeleteUserPolicy", Some(no_policy)),
-        (of("create-access-key", "Zoe", &[]),               "NoSuchEntity",        "CreateAccessKey",  Some(no_user)),
-        (of("create-access-key", "Bob", &[]),               "LimitExceeded",       "CreateAccessKey",  Some("Cannot exceed quota for AccessKeysPerUser: 2")),
-        (of("list-access-keys", "Zoe", &[]),                "NoSuchEntity",        "ListAccessKeys",   Some(no_user)),
-        (of("delete-access-key", "Bob", &["--access-key-id", "AKIA"]), "NoSuchEntity", "DeleteAccessKey", Some("The Access Key with id AKIA cannot be found.")),
-        (policy("nonsense"),                                "MalformedPolicyDocument", "PutUserPolicy", None),
-        (policy("{}"),                                      "MalformedPolicyDocument", "PutUserPolicy", None),
-        (policy(&huge),                                     "LimitExceeded",       "PutUserPolicy",    None),
+        (of("create-user", "Alice", &[]),                   "EntityAlreadyExists", Some("User with name Alice already exists.")),
+        (of("create-user", "root", &[]),                    "EntityAlreadyExists", Some("User with name root already exists.")),
+        (of("create-user", "Vera", &["--uid", "0"]),        "EntityAlreadyExists", Some("The uid 0 acts as the user root already.")),
+        (of("create-user", "uid-7", &["--uid", "8"]),       "ValidationError",     None),
+        (of("create-user", "Vera", &["--uid", "12345"]),    "EntityAlreadyExists", None),
+        (of("create-user", "a b", &[]),                     "ValidationError",     None),
+        (of("create-user", "", &[]),                        "ValidationError",     None),
+        (of("create-user", &long, &[]),                     "ValidationError",     None),
+        (of("get-user", "Zoe", &[]),                        "NoSuchEntity",        Some(no_user)),
+        (of("delete-user", "Zoe", &[]),                     "NoSuchEntity",        Some(no_user)),
+        (of("delete-user", "Alice", &[]),                   "DeleteConflict",      Some("Cannot delete entity, must delete policies first.")),
+        (of("delete-user", "Bob", &[]),                     "DeleteConflict",      Some("Cannot delete entity, must delete access keys first.")),
+        (of("list-user-policies", "Zoe", &[]),              "NoSuchEntity",        Some(no_user)),
+        (of("get-user-policy", "Zoe", &["--policy-name", "none"]),      "NoSuchEntity",        Some(no_user)),
+        (of("get-user-policy", "Alice", &["--policy-name", "none"]),    "NoSuchEntity",        Some(no_policy)),
+        (of("delete-user-policy", "Alice", &["--policy-name", "none"]), "NoSuchEntity",        Some(no_policy)),
+        (of("create-access-key", "Zoe", &[]),               "NoSuchEntity",        Some(no_user)),
+        (of("create-access-key", "Bob", &[]),               "LimitExceeded",       Some("Cannot exceed quota for AccessKeysPerUser: 2")),
+        (of("list-access-keys", "Zoe", &[]),                "NoSuchEntity",        Some(no_user)),
+        (of("delete-access-key", "Bob", &["--access-key-id", "AKIA"]), "NoSuchEntity", Some("The Access Key with id AKIA cannot be found.")),
+        (policy("nonsense"),                                "MalformedPolicyDocument", None),
+        (policy("{}"),                                      "MalformedPolicyDocument", None),
+        (policy(&huge),                                     "LimitExceeded",       None),
     ];
-    for (arguments, exception, operation, message) in table {
-        let said = home.refused(&[&["iam"][..], &arguments[..]].concat());
-        let start = error(exception, operation, "");
-        assert!(said.starts_with(start.trim_end()), "{arguments:?}: {said}");
-        assert_eq!(said.lines().count(), 2, "{said}");
-        if let Some(message) = message {
-            assert_eq!(said, error(exception, operation, message), "{arguments:?}");
-        }
+    for (arguments, exception, message) in table {
+        let output = home.run(&[&["iam"][..], &arguments[..]].concat());
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        let mut lines = said.lines();
+        let fact = lines.next().unwrap_or_default();
+        let start = format!("rekeyfs: {exception}: {}", message.unwrap_or_default());
+        assert!(fact.starts_with(&start), "{arguments:?}: {said}");
+        assert!(message.is_none() || fact == start, "{arguments:?}: {said}");
+        assert!(lines.all(|line| line.starts_with("hint: ")), "{said}");
     }
+}
+
+#[test]
+fn every_command_takes_the_region_of_the_profile() {
+    let home = Home::make();
+    std::fs::create_dir(home.path(".aws")).expect("made");
+    let config = "[default]\nregion = eu-west-1\n";
+    std::fs::write(home.path(".aws/config"), config).expect("written");
+    let volume = home.path("volume").display().to_string();
+    let made = home.run(&["init", &volume]);
+    let said = String::from_utf8_lossy(&made.stdout).into_owned();
+    assert!(said.contains("arn:aws:kms:eu-west-1:"), "{said}");
+    // What `init` made is where the AWS CLI's command looks.
+    let found = home.answer(&["kms", "describe-key", "--key-id", "alias/rekeyfs"]);
+    assert!(text(&found["KeyMetadata"], "Arn").starts_with("arn:aws:kms:eu-west-1:"));
+    let elsewhere = ["--region", "us-west-2", "kms", "create-key"];
+    let key = home.answer(&elsewhere);
+    assert!(text(&key["KeyMetadata"], "Arn").starts_with("arn:aws:kms:us-west-2:"));
+}
+
+#[test]
+fn a_keystore_setting_shows_what_it_was_set_to() {
+    let home = Home::make();
+    home.key();
+    let ask = ["keystore", "grant-propagation-delay"];
+    let shown = || String::from_utf8_lossy(&home.run(&ask).stdout).into_owned();
+    assert_eq!(shown(), "0\n");
+    assert!(home.run(&[&ask[..], &["300"]].concat()).status.success());
+    assert_eq!(shown(), "300\n");
 }
 
 #[test]
@@ -441,7 +476,8 @@ fn a_tree_is_rekeyed_as_the_principal_that_is_named_and_a_mount_says_where_to_na
     let rekey = ["rekey", "-r", &volume, to[0], to[1]];
     let as_bob = |arguments: &[&str]| home.run(&[&["--principal", BOB], arguments].concat());
     let refused = as_bob(&rekey);
-    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(refused.status.code(), Some(3));
+    assert!(stderr(&refused).contains("hint: rekeyfs kms get-key-policy --key-id arn:aws:kms:"));
     assert!(stderr(&refused).contains(BOB), "{}", stderr(&refused));
     assert!(home.run(&rekey).status.success());
     let refused = as_bob(&["mount", &volume, &mountpoint]);

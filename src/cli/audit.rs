@@ -65,7 +65,7 @@ impl Audit {
 /// What is to be shown.
 struct Wanted<'a> {
     options: &'a Audit,
-    /// `--principal`: its ARN, or a user's name.
+    /// `--principal`: its ARN, a user's name, or `root`.
     principal: Option<&'a str>,
 }
 
@@ -147,8 +147,8 @@ impl Wanted<'_> {
     }
 
     fn wants(&self, event: &Value) -> bool {
-        let named = |wanted: &str, found: &str, mark: char| {
-            found == wanted || found.rsplit(mark).next() == Some(wanted)
+        let named = |wanted: &str, found: &str| {
+            found == wanted || found.rsplit(['/', ':']).next() == Some(wanted)
         };
         let identifiers = [
             "/keyId",
@@ -157,7 +157,7 @@ impl Wanted<'_> {
             "/targetKeyId",
         ];
         let key = self.options.key.as_deref().is_none_or(|wanted| {
-            keys(event).any(|arn| named(wanted, arn, '/'))
+            keys(event).any(|arn| named(wanted, arn))
                 || identifiers.iter().any(|pointer| {
                     let given = text(event, &format!("/requestParameters{pointer}"));
                     given == wanted
@@ -165,7 +165,7 @@ impl Wanted<'_> {
         });
         let principal = self
             .principal
-            .is_none_or(|wanted| named(wanted, text(event, "/userIdentity/arn"), '/'));
+            .is_none_or(|wanted| named(wanted, text(event, "/userIdentity/arn")));
         let name = self
             .options
             .event

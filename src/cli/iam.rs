@@ -1,7 +1,5 @@
-//! `rekeyfs iam`: users, their identity policies and access keys, with the argument names and
-//! output of `aws iam`.
-
-use std::process::ExitCode;
+//! `rekeyfs iam`: users, their identity policies and access keys, with the argument names and the
+//! JSON of `aws iam`.
 
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
@@ -131,39 +129,14 @@ fn document(given: &str) -> Result<String, Fault> {
 }
 
 impl Iam {
-    pub fn run(&self, settings: &Settings) -> Result<ExitCode, Fault> {
+    pub fn run(&self, settings: &Settings) -> Result<(), Fault> {
         let caller = settings.caller()?;
         let kms = settings.open_or_create()?;
-        match self.call(&kms, &caller)? {
-            Ok(Value::Null) => {}
-            Ok(value) => print!("{}", super::kms::output::json(&value).text),
-            Err(IamError::Store(error)) => return Err(error.into()),
-            Err(error) => {
-                let operation = self.operation();
-                eprintln!(
-                    "\nAn error occurred ({}) when calling the {operation} operation: {error}",
-                    error.name()
-                );
-                return Ok(ExitCode::from(255));
-            }
+        let value = self.call(&kms, &caller)??;
+        if value != Value::Null {
+            print!("{}", super::kms::output::json(&value).text);
         }
-        Ok(ExitCode::SUCCESS)
-    }
-
-    fn operation(&self) -> &'static str {
-        match &self.command {
-            Command::CreateUser { .. } => "CreateUser",
-            Command::GetUser(_) => "GetUser",
-            Command::ListUsers => "ListUsers",
-            Command::DeleteUser(_) => "DeleteUser",
-            Command::PutUserPolicy { .. } => "PutUserPolicy",
-            Command::GetUserPolicy(_) => "GetUserPolicy",
-            Command::ListUserPolicies(_) => "ListUserPolicies",
-            Command::DeleteUserPolicy(_) => "DeleteUserPolicy",
-            Command::CreateAccessKey(_) => "CreateAccessKey",
-            Command::ListAccessKeys(_) => "ListAccessKeys",
-            Command::DeleteAccessKey { .. } => "DeleteAccessKey",
-        }
+        Ok(())
     }
 
     fn call(&self, kms: &Kms, caller: &Caller) -> Result<Result<Value, IamError>, Fault> {

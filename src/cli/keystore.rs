@@ -33,8 +33,8 @@ enum Command {
     },
     /// Let new grants be effective without their token only after some seconds, as in AWS KMS
     GrantPropagationDelay {
-        /// Seconds; 0 is at once
-        seconds: u32,
+        /// Seconds; 0 is at once [default: show what it is]
+        seconds: Option<u32>,
     },
     /// Write a consistent copy of the database, also while it is in use
     Backup {
@@ -66,7 +66,13 @@ impl Keystore {
                 let new = settings.new_passphrase(new_passphrase_file.as_deref())?;
                 kms.store().set_passphrase(&new, crate::kms::now())?;
             }
-            Command::GrantPropagationDelay { seconds } => {
+            Command::GrantPropagationDelay { seconds: None } => {
+                let kms = settings.open()?;
+                println!("{}", kms.grant_delay()? / 1000);
+            }
+            Command::GrantPropagationDelay {
+                seconds: Some(seconds),
+            } => {
                 let kms = settings.open()?;
                 let milliseconds = (u64::from(*seconds) * 1000).to_string();
                 kms.store()

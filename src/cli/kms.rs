@@ -14,7 +14,7 @@ pub mod arguments;
 pub mod jmespath;
 pub mod output;
 pub mod parameters;
-mod profile;
+pub(super) mod profile;
 mod python;
 mod remote;
 mod skeleton;
@@ -27,7 +27,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::report::Fault;
-use super::settings::Settings;
+use super::settings::{Settings, local_region};
 use crate::endpoint::sigv4::Refusal;
 use crate::kms::Kms;
 use crate::kms::api::{Member, OPERATIONS, Operation, Shape};
@@ -414,7 +414,7 @@ impl Service {
             keystore: globals.keystore.clone(),
             passphrase_file: globals.passphrase_file.clone(),
             account: globals.account.clone(),
-            region,
+            region: Some(local_region(region)),
             principal: globals.principal.clone(),
         };
         let mut caller = settings.caller()?;

@@ -9,7 +9,8 @@ use rustix::fs::{Mode, OFlags};
 
 use super::report::{Exit, Fault};
 use super::settings::Settings;
-use crate::kms::caller::Caller;
+use crate::codec::hex;
+use crate::kms::caller::{Caller, Object, Source};
 use crate::kms::service::{EncryptionAlgorithm, Exception, ReEncryptRequest, parse_context};
 use crate::mount::control::{self, Control};
 use crate::mount::ioctl::{self, Answer, AskFlags, Field};
@@ -85,6 +86,8 @@ impl Rekey {
             settings,
             volume: None,
         };
+        // The hints and the exit code of the last fault are the program's.
+        let mut last = Fault::new(Exit::Failed, "");
         let mut lines = Lines {
             quiet: self.quiet,
             verb: if self.dry_run {
@@ -96,7 +99,13 @@ impl Rekey {
         let mut failed = 0;
         for path in &self.paths {
             let tally = rewrap_tree(path, self.recursive, &mut lines, &mut |path| {
-                self.rewrap(path, &request, &mut offline)
+                let (place, result) = self.rewrap(path, &request, &mut offline);
+                let told = result.map_err(|fault| {
+                    let fact = fault.fact.clone();
+                    last = fault;
+                    fact
+                });
+                (place, told)
             });
             failed += tally.failed;
         }
@@ -104,10 +113,8 @@ impl Rekey {
             volume.close()?;
         }
         if failed > 0 {
-            return Err(Fault::new(
-                Exit::Failed,
-                format!("{failed} objects were not rekeyed"),
-            ));
+            let fact = format!("{failed} objects were not rekeyed");
+            return Err(Fault { fact, ..last });
         }
         Ok(())
     }
@@ -148,7 +155,7 @@ impl Rekey {
         path: &Path,
         request: &RewrapRequest,
         offline: &mut Offline<'_>,
-    ) -> (Place, Result<(), String>) {
+    ) -> (Place, Result<(), Fault>) {
         match self.by_ioctl(path) {
             Some(result) => (Place::Mounted, result),
             None => (Place::Stored, offline.rewrap(path, request)),
@@ -156,10 +163,10 @@ impl Rekey {
     }
 
     /// Asks the mount; `None` when the path is in none.
-    fn by_ioctl(&self, path: &Path) -> Option<Result<(), String>> {
+    fn by_ioctl(&self, path: &Path) -> Option<Result<(), Fault>> {
         let fd = match open(path) {
             Ok(fd) => fd,
-            Err(errno) => return Some(Err(errno.to_string())),
+            Err(errno) => return Some(Err(Fault::new(Exit::Failed, errno.to_string()))),
         };
         let texts = [
             (Field::DestinationKeyId, &self.destination_key_id),
@@ -186,7 +193,8 @@ impl Rekey {
             ..AskFlags::default()
         };
         let Some(mut bytes) = ioctl::ask(flags, 0, &fields) else {
-            return Some(Err("the parameters need more than 15,832 bytes".to_owned()));
+            let fact = "the parameters need more than 15,832 bytes";
+            return Some(Err(Fault::new(Exit::Failed, fact)));
         };
         let result = crate::sys::ioctl_struct(fd.as_fd(), ioctl::REENCRYPT, &mut bytes);
         match result {
@@ -194,14 +202,23 @@ impl Rekey {
             Err(e) if e.raw_os_error() == Some(libc::ENOTTY) => None,
             Err(e) => {
                 let answer = Answer::new(bytes);
-                let told = answer.and_then(|answer| {
-                    let exception = answer.text(Field::Exception).unwrap_or_default();
-                    let message = answer.text(Field::Message).unwrap_or_default();
-                    let told = format!("{exception}: {message}");
-                    let told = told.trim_start_matches(": ").trim_end_matches(": ");
-                    (!told.is_empty()).then(|| told.to_owned())
-                });
-                Some(Err(told.unwrap_or_else(|| e.to_string())))
+                let text = |field| {
+                    let text = answer.as_ref().and_then(|answer| answer.text(field));
+                    text.unwrap_or_default()
+                };
+                let (exception, message) = (text(Field::Exception), text(Field::Message));
+                let exit = if exception.is_empty() {
+                    Exit::Failed
+                } else {
+                    Exit::KeyRefused
+                };
+                let told = match (exception.is_empty(), message.is_empty()) {
+                    (true, true) => e.to_string(),
+                    (true, false) => message,
+                    (false, true) => exception,
+                    (false, false) => format!("{exception}: {message}"),
+                };
+                Some(Err(Fault::new(exit, told)))
             }
         }
     }
@@ -223,45 +240,59 @@ struct Offline<'a> {
 }
 
 impl Offline<'_> {
-    fn rewrap(&mut self, path: &Path, request: &RewrapRequest) -> Result<(), String> {
-        let path = path.canonicalize().map_err(|e| e.to_string())?;
+    fn rewrap(&mut self, path: &Path, request: &RewrapRequest) -> Result<(), Fault> {
+        let failed = |e: std::io::Error| Fault::new(Exit::Failed, e.to_string());
+        let path = path.canonicalize().map_err(failed)?;
         let volume = self.volume_of(&path)?;
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let object = rustix::fs::open(&path, flags, Mode::empty()).map_err(|e| e.to_string())?;
-        let envelope = volume.envelope_of(&object).map_err(|e| e.to_string())?;
+        let object = rustix::fs::open(&path, flags, Mode::empty()).map_err(|e| failed(e.into()))?;
+        let envelope = volume.envelope_of(&object)?;
         let owner = rustix::fs::fstat(&object)
-            .map_err(|e| e.to_string())?
+            .map_err(|e| failed(e.into()))?
             .st_uid;
         let uid = rustix::process::geteuid().as_raw();
         let control = Control::Rewrap(Box::new(request.clone()));
         let is_owner = uid == 0 || uid == owner;
-        let mut caller = volume.own_caller().clone();
-        if self.settings.principal.is_some() {
-            let asked = self.settings.caller().map_err(|fault| fault.fact)?;
-            caller = Caller::new(&asked.principal, &asked.account, &caller.region);
+        let own = volume.own_caller();
+        let asked = self.settings.caller()?;
+        let caller = match self.settings.principal {
+            Some(_) => Caller::new(&asked.principal, &asked.account, &own.region),
+            None => own.clone(),
+        };
+        // Where the object is in the tree is sealed.
+        let object = Object {
+            id: Some(hex(&envelope.header().object)),
+            path: None,
+        };
+        let caller = caller.from_source(Source {
+            object: Some(object),
+            ..(*asked.source).clone()
+        });
+        match control::apply(&envelope, &caller, is_owner, &control) {
+            Ok(_) => Ok(()),
+            Err(failure) => Err(failure.error.into()),
         }
-        control::apply(&envelope, &caller, is_owner, &control)
-            .map(|_| ())
-            .map_err(|failure| failure.error.to_string())
     }
 
-    fn volume_of(&mut self, path: &Path) -> Result<Arc<Volume>, String> {
+    fn volume_of(&mut self, path: &Path) -> Result<Arc<Volume>, Fault> {
         let root = path
             .ancestors()
             .find(|dir| dir.join("rekeyfs.volume").is_file())
-            .ok_or("neither in a mounted volume nor in a backing directory")?;
+            .ok_or_else(|| {
+                let fact = "neither in a mounted volume nor in a backing directory";
+                Fault::new(Exit::Failed, fact)
+            })?;
         if let Some((known, volume)) = &self.volume
             && known == root
         {
             return Ok(Arc::clone(volume));
         }
-        let kms = self.settings.open().map_err(|fault| fault.fact)?;
+        let kms = self.settings.open()?;
         let options = OpenOptions {
             read_only: false,
             offline: true,
         };
-        let volume =
-            Volume::open(Arc::new(System), kms, root, options).map_err(|e| e.to_string())?;
+        let volume = Volume::open(Arc::new(System), kms, root, options)?;
         self.volume = Some((root.to_owned(), Arc::clone(&volume)));
         Ok(volume)
     }

@@ -4,8 +4,10 @@
 
 use std::process::ExitCode;
 
+use super::kms::profile::ProfileFault;
 use crate::endpoint::EndpointError;
 use crate::kms::error::{Exception, ExceptionKind};
+use crate::kms::iam::IamError;
 use crate::kms::store::StoreError;
 use crate::mount::MountError;
 use crate::volume::VolumeError;
@@ -172,6 +174,14 @@ impl From<StoreError> for Fault {
             StoreError::RootKeyWrong { passphrase: false } => fault.hint(
                 "the .key file beside the keystore belongs to another keystore: restore its own",
             ),
+            StoreError::Io { source, .. }
+                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                fault.hint(
+                    "rekeyfs serve, as its owner; then rekeyfs kms OPERATION --endpoint-url \
+                     http://127.0.0.1:7070",
+                )
+            }
             StoreError::Exists { .. }
             | StoreError::NotAKeystore { .. }
             | StoreError::Damaged { .. }
@@ -180,6 +190,36 @@ impl From<StoreError> for Fault {
             | StoreError::RootKeyMalformed { .. }
             | StoreError::Sqlite { .. }
             | StoreError::Io { .. } => fault,
+        }
+    }
+}
+
+impl From<ProfileFault> for Fault {
+    fn from(fault: ProfileFault) -> Self {
+        Self::new(Exit::Usage, fault.to_string())
+            .hint("AWS_PROFILE, ~/.aws/config and ~/.aws/credentials; --region does without them")
+    }
+}
+
+impl From<IamError> for Fault {
+    fn from(error: IamError) -> Self {
+        let fact = format!("{}: {error}", error.name());
+        let fault = Self::new(Exit::Failed, fact);
+        match error {
+            IamError::Store(error) => error.into(),
+            IamError::NoSuchUser { .. } => fault.hint("rekeyfs iam list-users"),
+            IamError::NoSuchPolicy { .. } => {
+                fault.hint("rekeyfs iam list-user-policies --user-name NAME")
+            }
+            IamError::NoSuchAccessKey { .. } => {
+                fault.hint("rekeyfs iam list-access-keys --user-name NAME")
+            }
+            IamError::UserExists { .. }
+            | IamError::UidTaken { .. }
+            | IamError::InvalidName { .. }
+            | IamError::MalformedPolicy { .. }
+            | IamError::LimitExceeded { .. }
+            | IamError::DeleteConflict { .. } => fault,
         }
     }
 }

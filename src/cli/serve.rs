@@ -187,13 +187,24 @@ impl Serve {
             let bundle = std::path::absolute(bundle).unwrap_or_else(|_| bundle.clone());
             command.env("AWS_CA_BUNDLE", bundle);
         }
-        let failed = |e: std::io::Error| {
+        let failed = |e: &std::io::Error| {
             let fact = format!("{}: {e}", program.to_string_lossy());
             Fault::new(Exit::Failed, fact)
         };
-        let mut child = command.spawn().map_err(failed)?;
+        let mut child = match command.spawn() {
+            Ok(child) => child,
+            // As shells, env(1) and nice(1) say it.
+            Err(e) => {
+                failed(&e).print();
+                let code = match e.kind() {
+                    std::io::ErrorKind::NotFound => 127,
+                    _ => 126,
+                };
+                return Ok(ExitStatus::from_raw(code << 8));
+            }
+        };
         pass_signals_on(child.id())?;
-        child.wait().map_err(failed)
+        child.wait().map_err(|e| failed(&e))
     }
 }
 

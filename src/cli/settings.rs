@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use clap::Args;
 
+use super::kms::profile::Profile;
 use super::report::{Exit, Fault};
 use crate::kms::Kms;
 use crate::kms::audit::{AuditLog, log_path};
@@ -14,23 +15,27 @@ use crate::kms::rootkey::RootKeySource;
 use crate::kms::store::{Store, StoreError};
 use crate::secret::SecretBytes;
 
+/// Where `--help` shows them.
+const EVERY: &str = "Options of every command";
+
 /// Options of every command.
 #[derive(Args)]
 pub struct Settings {
     /// The keystore [default: $REKEYFS_KEYSTORE, or $XDG_DATA_HOME/rekeyfs/keystore.db]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = EVERY)]
     pub keystore: Option<PathBuf>,
     /// A file whose first line is the keystore's passphrase [default: $REKEYFS_PASSPHRASE_FILE]
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", help_heading = EVERY)]
     pub passphrase_file: Option<PathBuf>,
     /// Account of bare key IDs, aliases and new keys [default: $AWS_ACCOUNT_ID, or 000000000000]
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERY)]
     pub account: Option<String>,
-    /// Region of bare key IDs, aliases and new keys [default: $AWS_REGION, $AWS_DEFAULT_REGION, or us-east-1]
-    #[arg(long, global = true)]
+    /// Region of bare key IDs, aliases and new keys [default: $AWS_DEFAULT_REGION, the profile's, $AWS_REGION, or us-east-1]
+    #[arg(long, global = true, help_heading = EVERY)]
     pub region: Option<String>,
-    /// The ARN of the principal that calls [default: the account's root user]
-    #[arg(long, global = true, value_name = "ARN")]
+    /// The ARN of the principal that calls [default: the account's root user]; in `audit` the one
+    /// whose events are shown
+    #[arg(long, global = true, value_name = "ARN", help_heading = EVERY)]
     pub principal: Option<String>,
 }
 
@@ -44,6 +49,13 @@ pub enum Recording {
     Everything,
     /// Nothing.
     Nothing,
+}
+
+/// The Region of local commands: the one that the AWS CLI would take, else what only SDKs read.
+pub fn local_region(of_the_cli: Option<String>) -> String {
+    of_the_cli
+        .or_else(|| variable("AWS_REGION"))
+        .unwrap_or_else(|| "us-east-1".to_owned())
 }
 
 /// An environment variable that is set and not empty.
@@ -191,12 +203,10 @@ impl Settings {
             .or_else(|| principal.map(|(_, account)| account.to_owned()))
             .or_else(|| variable("AWS_ACCOUNT_ID"))
             .unwrap_or_else(|| "000000000000".to_owned());
-        let region = self
-            .region
-            .clone()
-            .or_else(|| variable("AWS_REGION"))
-            .or_else(|| variable("AWS_DEFAULT_REGION"))
-            .unwrap_or_else(|| "us-east-1".to_owned());
+        let region = match &self.region {
+            Some(region) => region.clone(),
+            None => local_region(Profile::read(None)?.region(None)),
+        };
         if !is_account(&account) {
             return Err(Fault::new(
                 Exit::Usage,

@@ -81,12 +81,16 @@ fn made(address: Option<IpAddr>) -> Result<(ServerConfig, String), EndpointError
         Ipv4Addr::LOCALHOST.to_string(),
         Ipv6Addr::LOCALHOST.to_string(),
     ];
-    if let Some(address) = address.filter(|address| !address.is_unspecified()) {
-        let name = address.to_string();
-        if !names.contains(&name) {
-            names.push(name);
+    // Whoever listens everywhere is called by the machine's name.
+    let name = match address {
+        Some(address) if address.is_unspecified() => {
+            let machine = rustix::system::uname();
+            let name = machine.nodename().to_string_lossy().into_owned();
+            Some(name).filter(|name| name.is_ascii() && !name.is_empty())
         }
-    }
+        address => address.map(|address| address.to_string()),
+    };
+    names.extend(name.filter(|name| !names.contains(name)));
     let mut parameters = CertificateParams::new(names).map_err(unmade)?;
     parameters.distinguished_name = DistinguishedName::new();
     parameters

@@ -132,7 +132,10 @@ fn entry(arn: &KeyArn, grant: &GrantRecord) -> GrantListEntry {
 
 impl Kms {
     /// The delay after which a new grant is effective without its token: milliseconds.
-    pub(super) fn grant_delay(&self) -> Result<i64, Exception> {
+    ///
+    /// # Errors
+    /// The keystore's.
+    pub fn grant_delay(&self) -> Result<i64, Exception> {
         let setting = self.store().setting(DELAY_SETTING)?;
         let delay: Option<i64> = setting.and_then(|value| value.parse().ok());
         Ok(delay.unwrap_or_default().max(0))

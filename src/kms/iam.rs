@@ -130,6 +130,15 @@ impl Kms {
             {
                 return Err(IamError::InvalidName { member: "userName" });
             }
+            // The root user is there already, and uid 0 always acts as it.
+            if name == "root" {
+                let name = name.to_owned();
+                return Err(IamError::UserExists { name });
+            }
+            if uid == Some(0) {
+                let name = "root".to_owned();
+                return Err(IamError::UidTaken { uid: 0, name });
+            }
             let user = UserRecord {
                 arn: user_arn(&caller.account, &caller.region, name),
                 account: caller.account.clone(),

@@ -122,10 +122,16 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`], [`StoreError::RootKeyWrong`] and the other faults of a keystore.
     pub fn open(path: &Path, source: &RootKeySource<'_>) -> Result<Self, StoreError> {
-        if !path.exists() {
-            return Err(StoreError::Missing {
-                path: path.to_owned(),
-            });
+        // Not opened to find out: closing it again would end the locks of SQLite in this process.
+        use rustix::fs::Access;
+        match rustix::fs::access(path, Access::READ_OK) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::NOENT) => {
+                return Err(StoreError::Missing {
+                    path: path.to_owned(),
+                });
+            }
+            Err(e) => return Err(StoreError::io(path, e.into())),
         }
         rootkey::check_private(path)?;
         let connection = connect(path)?;
