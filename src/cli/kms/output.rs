@@ -32,7 +32,6 @@
 mod columns;
 mod json;
 pub mod pages;
-mod python;
 mod table;
 mod text;
 

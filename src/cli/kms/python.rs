@@ -3,6 +3,8 @@
 //!
 //! Pure. An argument that is not UTF-8 is shown as Python shows it: each stray byte as `\udcXX`.
 
+pub mod json;
+
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -174,7 +176,7 @@ pub fn real(text: &str) -> Option<f64> {
 }
 
 /// Takes underscores out, each of which has to stand between two digits.
-fn without_underscores(text: &str) -> Option<String> {
+pub fn without_underscores(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let is_digit = |at: Option<usize>| {
         at.and_then(|at| bytes.get(at))

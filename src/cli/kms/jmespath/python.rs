@@ -1,4 +1,4 @@
-//! JSON values as Python has them: names of types, texts, equality, order and numbers.
+//! JSON values as Python computes with them: equality, order and numbers.
 //!
 //! The AWS CLI evaluates its queries in Python, and this is where it can be told from the outside.
 //! Knows nothing of expressions. Python's integers have no end and its floats have infinities; here
@@ -9,122 +9,47 @@ use std::cmp::Ordering;
 use serde_json::{Number, Value};
 
 use super::error::JmespathError;
-
-/// The name of the value's type.
-pub(super) fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "NoneType",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float",
-        Value::Number(_) => "int",
-        Value::String(_) => "str",
-        Value::Array(_) => "list",
-        Value::Object(_) => "dict",
-    }
-}
-
-/// How a kind of text writes values.
-struct Style {
-    /// For `null`, `false` and `true`.
-    words: [&'static str; 3],
-    comma: &'static str,
-    colon: &'static str,
-    quote: fn(&mut String, &str),
-}
-
-impl Style {
-    fn write(&self, out: &mut String, value: &Value) {
-        let [null, no, yes] = self.words;
-        match value {
-            Value::Null => out.push_str(null),
-            Value::Bool(false) => out.push_str(no),
-            Value::Bool(true) => out.push_str(yes),
-            Value::Number(number) => out.push_str(&Num::of(number).text()),
-            Value::String(text) => (self.quote)(out, text),
-            Value::Array(items) => {
-                out.push('[');
-                for (index, item) in items.iter().enumerate() {
-                    if index > 0 {
-                        out.push_str(self.comma);
-                    }
-                    self.write(out, item);
-                }
-                out.push(']');
-            }
-            Value::Object(members) => {
-                out.push('{');
-                for (index, (name, member)) in members.iter().enumerate() {
-                    if index > 0 {
-                        out.push_str(self.comma);
-                    }
-                    (self.quote)(out, name);
-                    out.push_str(self.colon);
-                    self.write(out, member);
-                }
-                out.push('}');
-            }
-        }
-    }
-}
-
-/// `str(value)`: a string as it is, everything else as Python source.
-pub(super) fn text(value: &Value) -> String {
-    if let Value::String(text) = value {
-        return text.clone();
-    }
-    let style = Style {
-        words: ["None", "False", "True"],
-        comma: ", ",
-        colon: ": ",
-        quote: quote_source,
-    };
-    let mut out = String::new();
-    style.write(&mut out, value);
-    out
-}
+pub(super) use crate::cli::kms::python::is_space;
+pub(super) use crate::cli::kms::python::json::{kind as type_name, text};
+use crate::cli::kms::python::{json as as_json, without_underscores};
 
 /// `json.dumps(value, separators=(',', ':'))`: ASCII without white space.
 pub(super) fn json(value: &Value) -> String {
-    let style = Style {
-        words: ["null", "false", "true"],
-        comma: ",",
-        colon: ":",
-        quote: quote_json,
-    };
     let mut out = String::new();
-    style.write(&mut out, value);
+    write_json(&mut out, value);
     out
 }
 
-fn quote_source(out: &mut String, text: &str) {
-    let quote = if text.contains('\'') && !text.contains('"') {
-        '"'
-    } else {
-        '\''
-    };
-    out.push(quote);
-    for found in text.chars() {
-        match found {
-            '\\' => out.push_str("\\\\"),
-            '\t' => out.push_str("\\t"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            _ if found == quote => out.extend(['\\', found]),
-            ' '..='~' => out.push(found),
-            _ if is_printable(found) => out.push(found),
-            '\0'..='\u{ff}' => out.push_str(&format!("\\x{:02x}", u32::from(found))),
-            '\u{100}'..='\u{ffff}' => out.push_str(&format!("\\u{:04x}", u32::from(found))),
-            _ => out.push_str(&format!("\\U{:08x}", u32::from(found))),
+fn write_json(out: &mut String, value: &Value) {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(false) => out.push_str("false"),
+        Value::Bool(true) => out.push_str("true"),
+        Value::Number(number) => out.push_str(&as_json::number(number)),
+        Value::String(text) => quote_json(out, text),
+        Value::Array(items) => {
+            out.push('[');
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                write_json(out, item);
+            }
+            out.push(']');
+        }
+        Value::Object(members) => {
+            out.push('{');
+            for (index, (name, member)) in members.iter().enumerate() {
+                if index > 0 {
+                    out.push(',');
+                }
+                quote_json(out, name);
+                out.push(':');
+                write_json(out, member);
+            }
+            out.push('}');
         }
     }
-    out.push(quote);
-}
-
-/// Whether a character beyond ASCII is shown as it is. The `Debug` of a string decides by the same
-/// categories of Unicode; it escapes more at the beginning, hence the letter in front.
-fn is_printable(found: char) -> bool {
-    let text = format!("a{found}");
-    format!("{text:?}").chars().nth(2) == Some(found)
 }
 
 fn quote_json(out: &mut String, text: &str) {
@@ -146,11 +71,6 @@ fn quote_json(out: &mut String, text: &str) {
         }
     }
     out.push('"');
-}
-
-/// Whether `str.strip()` takes the character away.
-pub(super) fn is_space(found: char) -> bool {
-    found.is_whitespace() || ('\x1c'..='\x1f').contains(&found)
 }
 
 /// `left == right` of Python, where booleans are the numbers 0 and 1.
@@ -236,28 +156,6 @@ impl Num {
         }
     }
 
-    /// The shortest text that is read as the same number, as Python lays it out.
-    fn text(self) -> String {
-        let float = match self {
-            Self::Int(int) => return int.to_string(),
-            Self::Float(float) => float,
-        };
-        let scientific = format!("{float:e}");
-        let (digits, exponent) = scientific
-            .split_once('e')
-            .unwrap_or((scientific.as_str(), ""));
-        let exponent: i32 = exponent.parse().unwrap_or_default();
-        if !(-4..16).contains(&exponent) {
-            let sign = if exponent < 0 { '-' } else { '+' };
-            return format!("{digits}e{sign}{:02}", exponent.unsigned_abs());
-        }
-        let mut fixed = float.to_string();
-        if !fixed.contains('.') {
-            fixed.push_str(".0");
-        }
-        fixed
-    }
-
     pub(super) fn compare(self, other: Self) -> Ordering {
         match (self, other) {
             (Self::Int(left), Self::Int(right)) => left.cmp(&right),
@@ -309,14 +207,4 @@ fn compare_mixed(int: i128, float: f64) -> Ordering {
     let fraction = float.fract();
     int.cmp(&whole)
         .then_with(|| 0.0_f64.partial_cmp(&fraction).unwrap_or(Ordering::Equal))
-}
-
-/// The text without the `_`s between its digits; none if there are others.
-fn without_underscores(text: &str) -> Option<String> {
-    let bytes = text.as_bytes();
-    let is_digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
-    let between_digits = |at: usize| at > 0 && is_digit(at - 1) && is_digit(at + 1);
-    text.match_indices('_')
-        .all(|(at, _)| between_digits(at))
-        .then(|| text.replace('_', ""))
 }

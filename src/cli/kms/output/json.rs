@@ -3,7 +3,8 @@
 
 use serde_json::Value;
 
-use super::{Printed, python};
+use super::Printed;
+use crate::cli::kms::python::json as python;
 
 const INDENT: &str = "    ";
 

@@ -18,7 +18,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
-use super::python;
+use crate::cli::kms::python::json as python;
 
 const MARKER: &str = "Marker";
 const AMOUNT: &str = "boto_truncate_amount";

@@ -24,7 +24,8 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::columns::columns;
-use super::{Printed, Unprintable, python};
+use super::{Printed, Unprintable};
+use crate::cli::kms::python::json as python;
 
 /// Two blanks on either side of a cell.
 const PADDING: usize = 4;

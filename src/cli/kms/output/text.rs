@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::{Printed, Unprintable, python};
+use super::{Printed, Unprintable};
+use crate::cli::kms::python::json as python;
 
 /// Formats `value`; what it is nested in has no name at the top.
 pub fn text(value: &Value) -> Printed {

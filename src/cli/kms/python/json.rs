@@ -2,15 +2,19 @@
 //!
 //! Callers bound the depth of their values before they come here.
 
+use std::ffi::OsStr;
+
 use serde_json::{Number, Value};
 
+use super::float;
+
 /// Says whether `value` is neither a list nor a structure.
-pub(super) fn is_scalar(value: &Value) -> bool {
+pub fn is_scalar(value: &Value) -> bool {
     !matches!(value, Value::Array(_) | Value::Object(_))
 }
 
 /// Says whether Python takes `value` for false.
-pub(super) fn is_false(value: &Value) -> bool {
+pub fn is_false(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(truth) => !truth,
@@ -22,7 +26,7 @@ pub(super) fn is_false(value: &Value) -> bool {
 }
 
 /// Names the type of `value`.
-pub(super) fn kind(value: &Value) -> &'static str {
+pub fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "NoneType",
         Value::Bool(_) => "bool",
@@ -35,7 +39,7 @@ pub(super) fn kind(value: &Value) -> &'static str {
 }
 
 /// Writes `value` as `str` does: a string as it is, everything else as [`repr`].
-pub(super) fn text(value: &Value) -> String {
+pub fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => repr(other),
@@ -43,7 +47,7 @@ pub(super) fn text(value: &Value) -> String {
 }
 
 /// Writes `value` as `repr` does.
-pub(super) fn repr(value: &Value) -> String {
+pub fn repr(value: &Value) -> String {
     match value {
         Value::Null => "None".to_owned(),
         Value::Bool(true) => "True".to_owned(),
@@ -64,69 +68,16 @@ pub(super) fn repr(value: &Value) -> String {
     }
 }
 
+fn quoted(text: &str) -> String {
+    super::quoted(OsStr::new(text))
+}
+
 /// Writes an integer, or a float with the fewest digits that give it back.
-pub(super) fn number(number: &Number) -> String {
+pub fn number(number: &Number) -> String {
     match number.as_f64() {
         Some(value) if number.is_f64() => float(value),
         _ => number.to_string(),
     }
-}
-
-/// `1757659131.871`, `1.0`, `1e+16`, `1.5e-07`: an exponent of at least two digits below 10^-4
-/// and from 10^16 on.
-fn float(value: f64) -> String {
-    let scientific = format!("{value:e}");
-    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    if !(-4..16).contains(&exponent) {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        return format!("{digits}e{sign}{:02}", exponent.unsigned_abs());
-    }
-    let plain = value.to_string();
-    if plain.contains('.') {
-        plain
-    } else {
-        plain + ".0"
-    }
-}
-
-/// Single quotes, unless only double quotes spare an escape.
-fn quoted(text: &str) -> String {
-    let quote = if text.contains('\'') && !text.contains('"') {
-        '"'
-    } else {
-        '\''
-    };
-    let mut out = String::from(quote);
-    for letter in text.chars() {
-        let code = u32::from(letter);
-        match letter {
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\\' => out.push_str("\\\\"),
-            _ if letter == quote => {
-                out.push('\\');
-                out.push(letter);
-            }
-            _ if is_printable(letter) => out.push(letter),
-            _ if code <= 0xff => out.push_str(&format!("\\x{code:02x}")),
-            _ if code <= 0xffff => out.push_str(&format!("\\u{code:04x}")),
-            _ => out.push_str(&format!("\\U{code:08x}")),
-        }
-    }
-    out.push(quote);
-    out
-}
-
-/// Rust's debug form escapes the categories that Python's does: all of Other and Separator but
-/// the blank.
-fn is_printable(letter: char) -> bool {
-    if letter.is_ascii() {
-        return !letter.is_ascii_control();
-    }
-    // At the very start Rust escapes combining marks as well, hence the blank.
-    format!(" {letter}").escape_debug().count() == 2
 }
 
 #[cfg(test)]
