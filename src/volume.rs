@@ -7,13 +7,16 @@
 //!   Volume ── Directory ── names            a directory: its header and its sealed names
 //!     │           └─ create, remove          order of writes around a name
 //!     ├────── File ── contents ── group ── page      a file: header, groups, chunks
+//!     │         ├─ held ── medium          changes of durable pages, and what a power cut may find
 //!     │         └─ rewrap ── header                  both kinds: two slots
+//!     ├────── flusher                       the thread that lets held changes down
 //!     └────── marker                        the volume file: lock, session, mounted mark
 //!   backing: the system calls, all of them, so that tests can make each one fail
 //! ```
 //!
-//! Lock order: a file's `rewrap` mutex, its `extent`, its groups in ascending order, its table of
-//! groups, its `times`. A lock is never held while the key service is asked, but for `rewrap`.
+//! Lock order: an envelope's `opened`, its `rewrap` mutex, its `times`, its file's `len`, `landing`,
+//! `writing`, the groups in ascending order, what is held, the table of groups. A lock is never held
+//! while the key service is asked, but for `opened` and `rewrap`.
 
 pub mod attributes;
 pub mod backing;
@@ -22,10 +25,13 @@ pub mod create;
 pub mod directory;
 pub mod error;
 pub mod file;
+mod flusher;
 pub mod group;
 pub mod header;
+mod held;
 pub mod layout;
 pub mod marker;
+mod medium;
 pub mod names;
 pub mod open;
 pub mod page;
@@ -41,7 +47,7 @@ pub use create::Owner;
 pub use directory::Directory;
 pub use error::VolumeError;
 pub use file::{File, Handle};
-pub use open::{InitOptions, OpenOptions, Volume};
+pub use open::{Crash, InitOptions, OpenOptions, Volume};
 pub use rewrap::{Envelope, RewrapRequest, Rewrapped};
 
 /// A 16-byte random identity: of a volume, or of an object.

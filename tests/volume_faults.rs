@@ -522,8 +522,8 @@ fn offline_work_does_not_forget_that_a_mount_has_crashed() {
         drop(volume);
         let kms = world.keys.kms.clone();
         let options = OpenOptions {
-            read_only: false,
             offline: true,
+            ..OpenOptions::default()
         };
         let system = Arc::new(rekeyfs::volume::backing::System);
         Volume::open(system, kms, &path, options)

@@ -207,7 +207,7 @@ fn every_flip_and_cut_of_a_directory_and_of_the_volume_file_is_refused_or_means_
             &world.path,
             rekeyfs::volume::OpenOptions {
                 read_only: true,
-                offline: false,
+                ..rekeyfs::volume::OpenOptions::default()
             },
         )?;
         let root = volume.root()?;

@@ -12,7 +12,7 @@ use super::settings::{Recording, Settings};
 use crate::kms::caller::account_of;
 use crate::mount::{MountEntry, MountError, Options, mount, mounted_at, unmount};
 use crate::volume::backing::System;
-use crate::volume::{OpenOptions, Volume};
+use crate::volume::{Crash, OpenOptions, Volume};
 
 #[derive(Args)]
 pub struct Mount {
@@ -21,8 +21,8 @@ pub struct Mount {
     /// Where to mount it
     mountpoint: PathBuf,
     /// ro, rw, allow_other, default_permissions, noatime, atime, relatime, suid, nosuid, dev,
-    /// nodev, exec, noexec, sync, async, principal=ARN, audit=changes|all|off, crash=fast,
-    /// revoke=soft, cache=keep
+    /// nodev, exec, noexec, sync, async, principal=ARN, audit=changes|all|off,
+    /// crash=strict|fast, revoke=soft, cache=keep
     #[arg(short, value_name = "OPTIONS", value_delimiter = ',')]
     options: Vec<String>,
     /// Stay in front
@@ -36,31 +36,41 @@ pub struct Mount {
 /// What is said when the mount answers.
 const READY: &str = "ready";
 
-fn parse_options(list: &[String]) -> Result<(Options, Recording), Fault> {
-    let mut out = (Options::default(), Recording::default());
+/// What `-o` says.
+#[derive(Default)]
+struct Asked {
+    options: Options,
+    recording: Recording,
+    crash: Crash,
+}
+
+fn parse_options(list: &[String]) -> Result<Asked, Fault> {
+    let mut asked = Asked::default();
+    let out = &mut asked.options;
     for option in list
         .iter()
         .flat_map(|list| list.split(','))
         .filter(|option| !option.is_empty())
     {
         match option {
-            "ro" => out.0.read_only = true,
-            "rw" => out.0.read_only = false,
-            "allow_other" => out.0.allow_other = true,
-            "noatime" => out.0.no_atime = true,
-            "atime" | "relatime" => out.0.no_atime = false,
-            "suid" => out.0.suid = true,
-            "nosuid" => out.0.suid = false,
-            "dev" => out.0.dev = true,
-            "nodev" => out.0.dev = false,
-            "exec" => out.0.no_exec = false,
-            "noexec" => out.0.no_exec = true,
-            "sync" => out.0.sync = true,
-            "async" => out.0.sync = false,
-            // The kernel always judges by the modes; these are what this version does.
-            "audit=changes" => out.1 = Recording::Changes,
-            "audit=all" => out.1 = Recording::Everything,
-            "audit=off" => out.1 = Recording::Nothing,
+            "ro" => out.read_only = true,
+            "rw" => out.read_only = false,
+            "allow_other" => out.allow_other = true,
+            "noatime" => out.no_atime = true,
+            "atime" | "relatime" => out.no_atime = false,
+            "suid" => out.suid = true,
+            "nosuid" => out.suid = false,
+            "dev" => out.dev = true,
+            "nodev" => out.dev = false,
+            "exec" => out.no_exec = false,
+            "noexec" => out.no_exec = true,
+            "sync" => out.sync = true,
+            "async" => out.sync = false,
+            "crash=strict" => asked.crash = Crash::Strict,
+            "crash=fast" => asked.crash = Crash::Fast,
+            "audit=changes" => asked.recording = Recording::Changes,
+            "audit=all" => asked.recording = Recording::Everything,
+            "audit=off" => asked.recording = Recording::Nothing,
             _ if option.starts_with("principal=") => {
                 let arn = option.strip_prefix("principal=").unwrap_or_default();
                 if account_of(arn).is_none() {
@@ -68,13 +78,14 @@ fn parse_options(list: &[String]) -> Result<(Options, Recording), Fault> {
                     return Err(Fault::new(Exit::Usage, fact)
                         .hint("-o principal=arn:aws:iam::ACCOUNT:user/NAME"));
                 }
-                out.0.principal = Some(arn.to_owned());
+                out.principal = Some(arn.to_owned());
             }
-            "default_permissions" | "crash=fast" | "revoke=soft" | "cache=keep" | "spin=off" => {}
+            // The kernel always judges by the modes; these are what this version does.
+            "default_permissions" | "revoke=soft" | "cache=keep" | "spin=off" => {}
             // From /etc/fstab.
             "defaults" | "auto" | "noauto" | "user" | "users" | "nofail" | "_netdev" => {}
             _ => {
-                let known = ["crash=", "revoke=", "cache=", "spin=", "shared"];
+                let known = ["revoke=", "cache=", "spin=", "shared"];
                 let fact = if known.iter().any(|known| option.starts_with(known)) {
                     format!("mount option {option}: not available in this version")
                 } else {
@@ -84,13 +95,14 @@ fn parse_options(list: &[String]) -> Result<(Options, Recording), Fault> {
             }
         }
     }
-    out.0.record_everything = out.1 == Recording::Everything;
-    Ok(out)
+    out.record_everything = asked.recording == Recording::Everything;
+    Ok(asked)
 }
 
 impl Mount {
     pub fn run(&self, settings: &Settings) -> Result<(), Fault> {
-        let (options, recording) = parse_options(&self.options)?;
+        let asked = parse_options(&self.options)?;
+        let options = &asked.options;
         // A mount acts for each caller; as one for all of them only if it is said here.
         if let Some(arn) = &settings.principal {
             let fact = "--principal: a mount acts for each of its callers";
@@ -108,15 +120,17 @@ impl Mount {
                 source,
             });
         let dir = dir.map_err(|e| Fault::new(Exit::Volume, e.to_string()))?;
-        let kms = settings.open_recording(recording)?;
+        let kms = settings.open_recording(asked.recording)?;
         let open = OpenOptions {
             read_only: options.read_only,
             offline: false,
+            crash: asked.crash,
+            background: true,
         };
         let volume = Volume::open(Arc::new(System), kms, &dir, open)?;
         // Modes come with each request, the umask applied by the kernel.
         rustix::process::umask(rustix::fs::Mode::empty());
-        let mounted = match mount(Arc::clone(&volume), &mountpoint, &options) {
+        let mounted = match mount(Arc::clone(&volume), &mountpoint, options) {
             Ok(mounted) => mounted,
             Err(e) => {
                 volume.close()?;
@@ -255,16 +269,22 @@ mod tests {
     fn options_are_known_or_refused_by_name() {
         let parse = |text: &str| parse_options(&[text.to_owned()]);
         assert!(
-            parse("ro,allow_other,default_permissions,noatime")
-                .is_ok_and(|(o, _)| o.read_only && o.allow_other && o.no_atime)
+            parse("ro,allow_other,default_permissions,noatime").is_ok_and(|asked| asked
+                .options
+                .read_only
+                && asked.options.allow_other
+                && asked.options.no_atime)
         );
+        assert!(parse("").is_ok_and(|asked| asked.crash == Crash::Strict));
+        assert!(parse("crash=fast").is_ok_and(|asked| asked.crash == Crash::Fast));
         let alice = "arn:aws:iam::000000000000:user/Alice";
         let given = format!("audit=all,principal={alice}");
-        assert!(parse(&given).is_ok_and(|(o, recording)| {
-            o.principal.as_deref() == Some(alice) && recording == Recording::Everything
+        assert!(parse(&given).is_ok_and(|asked| {
+            asked.options.principal.as_deref() == Some(alice)
+                && asked.recording == Recording::Everything
         }));
         assert!(parse("principal=Alice").is_err_and(|fault| fault.exit == Exit::Usage));
-        assert!(parse("crash=strict").is_err_and(|fault| fault.fact.contains("crash=strict")));
+        assert!(parse("revoke=hard").is_err_and(|fault| fault.fact.contains("revoke=hard")));
         assert!(parse("bogus").is_err_and(|fault| fault.exit == Exit::Usage));
     }
 }

@@ -289,8 +289,8 @@ impl Offline<'_> {
         }
         let kms = self.settings.open()?;
         let options = OpenOptions {
-            read_only: false,
             offline: true,
+            ..OpenOptions::default()
         };
         let volume = Volume::open(Arc::new(System), kms, root, options)?;
         self.volume = Some((root.to_owned(), Arc::clone(&volume)));

@@ -1,7 +1,8 @@
 //! Reading and writing of plain bytes. FORMAT.md, sections 4 and 5.
 //!
 //! A request is split by groups; each part runs under its group's lock. Writers of different
-//! groups run in parallel, readers of one group too.
+//! groups run in parallel, readers of one group too. What would change durable pages waits in
+//! `held`.
 
 use std::io::IoSlice;
 use std::sync::atomic::Ordering;
@@ -12,7 +13,8 @@ use super::error::{VolumeError, failed};
 use super::file::File;
 use super::group::Group;
 use super::layout::{GROUP_BYTES, GROUP_CHUNKS, MAX_PLAIN, PAGE, chunk_len, chunks, group_of};
-use super::page::{Entry, EntryPage, Page, Record, Seal, SizeRecord, Tail};
+use super::page::{Entry, EntryPage, Page, Previous, Record, Seal, SizeRecord, Tail};
+use crate::codec::is_zero;
 
 /// Sealings that one group's key may do: half of what the cipher allows (FORMAT.md, section 4).
 const MOST_SEALINGS: u64 = 1 << 31;
@@ -32,24 +34,44 @@ impl Plain {
 }
 
 /// The part of a request that lies in one group.
-struct Part<'a> {
-    group: u64,
+pub(super) struct Part<'a> {
+    pub group: u64,
     /// Plain offset of the first byte.
-    offset: u64,
-    data: &'a [u8],
+    pub offset: u64,
+    pub data: &'a [u8],
+}
+
+/// Where a file ends on the medium before a change and after it, in plain bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ends {
+    pub before: u64,
+    pub after: u64,
+}
+
+impl From<(u64, u64)> for Ends {
+    fn from((before, after): (u64, u64)) -> Self {
+        Self { before, after }
+    }
 }
 
 impl Part<'_> {
-    fn end(&self) -> u64 {
+    pub fn end(&self) -> u64 {
         self.offset + self.data.len() as u64
     }
 
-    fn first(&self) -> u64 {
+    pub fn first(&self) -> u64 {
         self.offset / PAGE
     }
 
-    fn last(&self) -> u64 {
+    pub fn last(&self) -> u64 {
         (self.end() - 1) / PAGE
+    }
+
+    /// Puts the bytes into the pages that they go to.
+    pub fn lay_over(&self, pages: &mut [Page]) {
+        let skip = (self.offset % PAGE) as usize;
+        bytemuck::cast_slice_mut::<Page, u8>(pages)[skip..skip + self.data.len()]
+            .copy_from_slice(self.data);
     }
 }
 
@@ -60,6 +82,7 @@ impl File {
     /// [`VolumeError::ChunkUnverified`] and its relatives; never bytes that were not written here.
     pub fn read(&self, offset: u64, size: usize) -> Result<Plain, VolumeError> {
         let len = self.len.read();
+        let _writing = self.writing.read();
         let end = offset.saturating_add(size as u64).min(*len);
         if offset >= end {
             return Ok(Plain {
@@ -109,8 +132,16 @@ impl File {
 
     /// Reads and opens the chunks from `first` on, all of one group.
     fn read_pages(&self, group: &Group, first: u64, out: &mut [Page]) -> Result<(), VolumeError> {
+        if self.held.is_anew() {
+            out.fill(Page::ZERO);
+            self.held.copy(first, out);
+            return Ok(());
+        }
         let slot = |at: usize| ((first + at as u64) % GROUP_CHUNKS) as usize;
-        if (0..out.len()).all(|at| group.page.entry(slot(at)) == Entry::Hole) {
+        let held = self.held.mask(first, out.len());
+        let is_held = |at: usize| held >> at & 1 == 1;
+        if (0..out.len()).all(|at| is_held(at) || group.page.entry(slot(at)) == Entry::Hole) {
+            self.held.copy(first, out);
             return Ok(());
         }
         self.volume()
@@ -122,6 +153,9 @@ impl File {
             )
             .map_err(failed("read data"))?;
         for (at, page) in out.iter_mut().enumerate() {
+            if is_held(at) {
+                continue;
+            }
             let index = first + at as u64;
             match group.page.entry(slot(at)) {
                 // What a punched page still holds is nobody's.
@@ -136,6 +170,7 @@ impl File {
                 }
             }
         }
+        self.held.copy(first, out);
         Ok(())
     }
 
@@ -152,7 +187,7 @@ impl File {
             .checked_add(data.len() as u64)
             .filter(|end| *end <= MAX_PLAIN)
             .ok_or(VolumeError::FileTooLarge { limit: MAX_PLAIN })?;
-        self.envelope.changing(|| {
+        let written = self.envelope.changing(|| {
             let len = self.len.read();
             if end <= *len {
                 return self.write_parts(&mut len.clone(), offset, data);
@@ -170,7 +205,9 @@ impl File {
             }
             self.envelope.publish_len(Some(*len));
             result
-        })
+        })?;
+        self.land_if_full()?;
+        Ok(written)
     }
 
     pub(super) fn write_parts(
@@ -179,6 +216,7 @@ impl File {
         offset: u64,
         data: &[u8],
     ) -> Result<usize, VolumeError> {
+        let _writing = self.writing.read();
         let mut done = 0;
         while done < data.len() {
             let at = offset + done as u64;
@@ -206,25 +244,60 @@ impl File {
 
     /// Marks the record dirty before the first change after a clean one. Group 0's own writes do
     /// it themselves, with their entry page.
-    pub(super) fn mark_dirty(&self, len: u64, target: u64) -> Result<(), VolumeError> {
+    pub(super) fn mark_dirty(&self, ends: Option<Ends>) -> Result<(), VolumeError> {
         if self.dirty.load(Ordering::Acquire) {
             return Ok(());
         }
         let shared = self.groups.get(0);
         let mut slot = shared.write();
-        let group = self.load(&mut slot, 0, len)?;
+        let group = self.load(&mut slot, 0, self.farthest())?;
         let mut page = group.page.clone();
-        self.intend(&mut page, 0, len, target);
-        self.replace_page(&mut slot, 0, page)
+        self.intend(&mut page, 0, ends);
+        self.replace_page(&mut slot, 0, page, false)
     }
 
-    /// Puts the dirty record into group 0's page if the one on disk is clean.
-    pub(super) fn intend(&self, page: &mut EntryPage, group: u64, len: u64, target: u64) {
+    /// Whether the medium has a record that no other length goes with.
+    pub(super) fn must_announce(&self) -> bool {
+        self.promises() && self.record_is_old.load(Ordering::Acquire)
+    }
+
+    /// Before a length changes for the first time in this session: makes the dirty record durable.
+    /// Else a power cut could leave the new length with the old record, which refuses it.
+    pub(super) fn announce(&self, ends: Ends) -> Result<(), VolumeError> {
+        if !self.must_announce() {
+            return Ok(());
+        }
+        let shared = self.groups.get(0);
+        let mut slot = shared.write();
+        let mut page = self.load(&mut slot, 0, self.farthest())?.page.clone();
+        let mut floor = ends.before.min(ends.after);
+        if self.dirty.load(Ordering::Acquire) {
+            floor = floor.min(self.floor.load(Ordering::Acquire));
+        }
+        page.record = Some(SizeRecord {
+            record: Record::Dirty {
+                floor,
+                target: ends.after,
+            },
+            last_group: self.last_group(),
+            session: self.volume().session,
+            lowest_epoch: self.epoch,
+        });
+        self.replace_page(&mut slot, 0, page, true)?;
+        self.record_is_old.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Puts the dirty record into group 0's page if the one on disk is clean. `None`: the file
+    /// keeps its length.
+    pub(super) fn intend(&self, page: &mut EntryPage, group: u64, ends: Option<Ends>) {
         if group == 0 && !self.dirty.load(Ordering::Acquire) {
+            let len = self.envelope.open_len().unwrap_or(0);
+            let ends = ends.unwrap_or(Ends::from((len, len)));
             page.record = Some(SizeRecord {
                 record: Record::Dirty {
-                    floor: len.min(target),
-                    target,
+                    floor: ends.before.min(ends.after),
+                    target: ends.after,
                 },
                 last_group: self.last_group(),
                 session: self.volume().session,
@@ -241,12 +314,13 @@ impl File {
         slot: &mut Option<Group>,
         index: u64,
         page: EntryPage,
+        durable: bool,
     ) -> Result<(), VolumeError> {
         let group = slot
             .as_mut()
             .ok_or(VolumeError::GroupUnverified { group: index })?;
         group.page = page;
-        match self.store_page(group, index) {
+        match self.store_page(group, index, durable) {
             Ok(()) => {
                 self.note_record(&group.page, index);
                 Ok(())
@@ -272,14 +346,21 @@ impl File {
     }
 
     /// Forgets a group whose page on disk may be old or new, as after a crash.
-    fn distrust(&self, slot: &mut Option<Group>, index: u64) {
+    pub(super) fn distrust(&self, slot: &mut Option<Group>, index: u64) {
         self.volume().distrust(self.key.object(), index);
         *slot = None;
     }
 
-    /// The plain pages of a part: the old bytes around it, and its own.
-    fn compose(&self, group: &Group, len: u64, part: &Part<'_>) -> Result<Vec<Page>, VolumeError> {
+    /// The plain pages of a part: the old bytes around it, and its own. Tells too whether something
+    /// that is not the file's any more lies behind its end, in its last page.
+    fn compose(
+        &self,
+        group: &Group,
+        len: u64,
+        part: &Part<'_>,
+    ) -> Result<(Vec<Page>, bool), VolumeError> {
         let (first, last) = (part.first(), part.last());
+        let mut stale = false;
         let mut pages = vec![Page::ZERO; (last - first + 1) as usize];
         for index in [first, last] {
             let start = index * PAGE;
@@ -290,16 +371,15 @@ impl File {
             if low > 0 || high < valid as u64 {
                 let at = (index - first) as usize;
                 self.read_pages(group, index, &mut pages[at..=at])?;
+                stale |= !is_zero(&pages[at].0[valid..]);
                 pages[at].0[valid..].fill(0);
             }
             if first == last {
                 break;
             }
         }
-        let skip = (part.offset % PAGE) as usize;
-        bytemuck::cast_slice_mut::<Page, u8>(&mut pages)[skip..skip + part.data.len()]
-            .copy_from_slice(part.data);
-        Ok(pages)
+        part.lay_over(&mut pages);
+        Ok((pages, stale))
     }
 
     /// Where the tail is, if it is in `group` of a file of `len` bytes.
@@ -313,100 +393,152 @@ impl File {
 
     /// Writes the part of a request that lies in one group.
     fn write_part(&self, len: u64, part: &Part<'_>) -> Result<usize, VolumeError> {
-        let new_len = len.max(part.end());
-        if part.group > 0 {
-            self.mark_dirty(len, new_len)?;
+        if self.held.is_anew() {
+            return self.hold_anew(part, len);
         }
+        let on_medium = self.held.base(len);
+        let ends = Ends {
+            before: on_medium,
+            after: on_medium.max(part.end()),
+        };
         let shared = self.groups.get(part.group);
+        if ends.after > ends.before {
+            self.announce(ends)?;
+        }
+        if part.group > 0 {
+            self.mark_dirty(Some(ends))?;
+        }
         let mut slot = shared.write();
         let group = self.load(&mut slot, part.group, len)?;
-        let mut pages = self.compose(group, len, part)?;
+        group.medium.refresh(&self.syncs);
+        let (mut pages, stale) = self.compose(group, len, part)?;
         if group.page.sealings + pages.len() as u64 > MOST_SEALINGS {
             return Err(VolumeError::NoncesUsedUp { group: part.group });
         }
-        // The successor whose link has to name this group: of a new one, and of one that a crash
-        // has left unlinked.
-        let creation = (!group.present).then(|| self.new_group.lock());
-        let linked_by = if creation.is_some() {
-            let around = self.absent(part.group)?;
-            group.page.previous_group = around.previous;
-            Some(around.next)
-        } else if self.volume().crashed(group.page.session) && part.group < self.last_group() {
-            let next = self.next_present(part.group + 1, self.last_group())?;
-            Some(next.map(|(next, _)| next))
-        } else {
-            None
-        };
+        if self.must_wait(group, part) {
+            return self.hold(Some(group), part, len, pages, stale);
+        }
+        self.farthest.fetch_max(part.end(), Ordering::AcqRel);
+        let linking = self.begin_group(group, part.group)?;
         let seals = self.seal_pages(&group.key, part.first(), &mut pages);
-        let plan = self.plan(group, len, new_len, part, &seals);
-        let written = self.carry_out(&mut slot, len, part, &plan, &pages);
-        if let Some(next) = linked_by {
-            let linked = self.link_new_group(part.group, next, new_len);
-            if written.is_ok() {
-                linked?;
-            } else {
-                // What the failure has left is read again: the group may be there or not.
-                slot.take();
+        let seals: Vec<_> = (part.first()..).zip(seals).collect();
+        let plan = self.plan(group, part.group, Some(ends), &seals);
+        let written = self.carry_out(&mut slot, ends, part, &plan, &pages);
+        if written.is_ok() {
+            if let Some(group) = slot.as_mut() {
+                self.note_written(group, ends, &plan, &seals);
             }
+            self.finish_group(part.group, linking)?;
+        } else if linking.is_some() {
+            let _ = self.finish_group(part.group, linking);
+            // What the failure has left is read again: the group may be there or not.
+            slot.take();
         }
         written
     }
 
-    /// What a part does to its entry page.
-    fn plan(&self, group: &Group, len: u64, new_len: u64, part: &Part<'_>, seals: &[Seal]) -> Plan {
+    /// Remembers what a power cut may find of chunks that were written without a barrier.
+    fn note_written(&self, group: &mut Group, ends: Ends, plan: &Plan, seals: &[(u64, Seal)]) {
+        if !self.volume().is_strict() {
+            return;
+        }
+        for (index, _) in seals {
+            let at = (index % GROUP_CHUNKS) as usize;
+            let fills = *index < chunks(ends.before) && plan.before.entry(at) == Entry::Hole;
+            if fills && self.promises() {
+                group.medium.note_changed(at, &self.syncs);
+            } else {
+                group.medium.note_fresh(at, &self.syncs);
+            }
+        }
+    }
+
+    /// Before a group's entry page is written: finds the successor whose link has to name it. That
+    /// is of a new group, and of one that a crash has left unlinked.
+    pub(super) fn begin_group<'a>(
+        &'a self,
+        group: &mut Group,
+        index: u64,
+    ) -> Result<Option<Linking<'a>>, VolumeError> {
+        if !group.present {
+            let creation = self.new_group.lock();
+            let around = self.absent(index)?;
+            group.page.previous_group = around.previous;
+            return Ok(Some(Linking {
+                _creation: Some(creation),
+                next: around.next,
+            }));
+        }
+        if self.volume().crashed(group.page.session) && index < self.last_group() {
+            let next = self.next_present(index + 1, self.last_group())?;
+            return Ok(Some(Linking {
+                _creation: None,
+                next: next.map(|(next, _)| next),
+            }));
+        }
+        Ok(None)
+    }
+
+    /// After a group's entry page was written: links it.
+    pub(super) fn finish_group(
+        &self,
+        index: u64,
+        linking: Option<Linking<'_>>,
+    ) -> Result<(), VolumeError> {
+        match linking {
+            Some(linking) => self.link_new_group(index, linking.next),
+            None => Ok(()),
+        }
+    }
+
+    /// What a change does to the entry page of group `index`. `None`: the file keeps its length.
+    pub(super) fn plan(
+        &self,
+        group: &Group,
+        index: u64,
+        ends: Option<Ends>,
+        seals: &[(u64, Seal)],
+    ) -> Plan {
         let mut before = group.page.clone();
-        // Every change before this one is complete: its previous pairs have done their work.
-        for entry in &mut before.entries {
-            if let Entry::Data { previous, .. } = entry {
+        for (chunk, entry) in before.entries.iter_mut().enumerate() {
+            // A change that is complete needs its previous state no more.
+            if let Entry::Data { previous, .. } = entry
+                && !group.medium.is_changed(chunk)
+            {
                 *previous = None;
             }
         }
         before.sealings += seals.len() as u64;
-        self.intend(&mut before, part.group, len, new_len);
-        let mut with_data = before.clone();
-        with_data.tail = Self::tail_in(part.group, new_len);
-        let mut with_holes = with_data.clone();
-        let (mut fills_holes, mut has_others) = (false, false);
-        for (seal, index) in seals.iter().zip(part.first()..) {
-            let at = (index % GROUP_CHUNKS) as usize;
-            let fresh = Entry::Data {
-                current: *seal,
-                previous: None,
+        self.intend(&mut before, index, ends);
+        let mut after = before.clone();
+        if let Some(ends) = ends {
+            after.tail = Self::tail_in(index, ends.after);
+        }
+        for (chunk, seal) in seals {
+            let at = (chunk % GROUP_CHUNKS) as usize;
+            let inside = ends.is_none_or(|ends| *chunk < chunks(ends.before));
+            let previous = match before.entry(at) {
+                Entry::Hole if inside => Some(Previous::Hole),
+                Entry::Data { current, .. } => Some(Previous::Sealed(current)),
+                Entry::Hole | Entry::Lost | Entry::Malformed => None,
             };
-            match before.entry(at) {
-                Entry::Hole if index < chunks(len) => {
-                    fills_holes = true;
-                    with_data.set(at, fresh);
-                    continue;
-                }
-                Entry::Data { current, .. } => {
-                    let changed = Entry::Data {
-                        current: *seal,
-                        previous: Some(current),
-                    };
-                    with_data.set(at, changed);
-                    with_holes.set(at, changed);
-                }
-                Entry::Hole | Entry::Lost | Entry::Malformed => {
-                    with_data.set(at, fresh);
-                    with_holes.set(at, fresh);
-                }
-            }
-            has_others = true;
+            after.set(
+                at,
+                Entry::Data {
+                    current: *seal,
+                    previous,
+                },
+            );
         }
-        Plan {
-            before,
-            first: (has_others || !fills_holes).then_some(with_holes),
-            last: fills_holes.then_some(with_data),
-        }
+        Plan { before, after }
     }
 
-    /// Writes pages and data in the order of FORMAT.md, section 5. Returns the plain bytes of the
-    /// part that are in the file now.
+    /// Writes the entry page, then the data. Returns the plain bytes of the part that are in the
+    /// file now.
     fn carry_out(
         &self,
         slot: &mut Option<Group>,
-        len: u64,
+        ends: Ends,
         part: &Part<'_>,
         plan: &Plan,
         pages: &[Page],
@@ -415,14 +547,12 @@ impl File {
         let backing = &self.volume().backing;
         let layout = self.layout();
         let data: &[u8] = bytemuck::cast_slice(pages);
-        let data_at = layout.data_page(part.first());
         // Entry page and data touch: one call does both, in this order.
-        let together = part.first().is_multiple_of(GROUP_CHUNKS) && plan.first.is_some();
-        let result = if let (true, Some(first)) = (together, &plan.first) {
+        let result = if part.first().is_multiple_of(GROUP_CHUNKS) {
             let group = slot
                 .as_mut()
                 .ok_or(VolumeError::GroupUnverified { group: part.group })?;
-            group.page = first.clone();
+            group.page = plan.after.clone();
             group.page.session = self.volume().session;
             let entry_page = group
                 .page
@@ -446,18 +576,14 @@ impl File {
             self.note_record(&group.page, part.group);
             data_result
         } else {
-            if let Some(first) = &plan.first {
-                self.replace_page(slot, part.group, first.clone())?;
-            }
+            self.replace_page(slot, part.group, plan.after.clone(), false)?;
+            let data_at = layout.data_page(part.first());
             backing.write(fd, &mut [IoSlice::new(data)], data_at)
         };
         if let Err((done, errno)) = result {
-            return self.fall_back(slot, len, part, plan, done / PAGE as usize, errno);
+            return self.fall_back(slot, ends.before, part, plan, done / PAGE as usize, errno);
         }
-        if let Some(last) = &plan.last {
-            self.replace_page(slot, part.group, last.clone())?;
-        }
-        self.fit_size(slot, part, len)?;
+        self.fit_size(slot, part, ends.before)?;
         Ok(part.data.len())
     }
 
@@ -501,20 +627,15 @@ impl File {
         let covered = (part.first() + pages_done as u64) * PAGE;
         let end = part.end().min(covered).max(part.offset);
         let new_len = len.max(end);
-        let aimed = plan
-            .last
-            .as_ref()
-            .or(plan.first.as_ref())
-            .unwrap_or(&plan.before);
         let mut page = plan.before.clone();
         for index in part.first()..part.first() + pages_done as u64 {
             let at = (index % GROUP_CHUNKS) as usize;
-            page.set(at, aimed.entries[at]);
+            page.set(at, plan.after.entries[at]);
         }
         page.tail = Self::tail_in(part.group, new_len);
         let present = slot.as_ref().is_some_and(|group| group.present);
         if present || pages_done > 0 {
-            self.replace_page(slot, part.group, page)?;
+            self.replace_page(slot, part.group, page, false)?;
         }
         // A torn last page beyond the end must not count as contents.
         if part.end() > len {
@@ -535,7 +656,7 @@ impl File {
     }
 
     /// After a group came to be: its successor's link, and what is remembered.
-    fn link_new_group(&self, group: u64, next: Option<u64>, len: u64) -> Result<(), VolumeError> {
+    fn link_new_group(&self, group: u64, next: Option<u64>) -> Result<(), VolumeError> {
         self.gaps
             .lock()
             .retain(|(previous, next)| !(*previous < group && group < *next));
@@ -547,7 +668,7 @@ impl File {
         if slot.is_none() {
             let page = self.read_entry_page(next)?;
             let page = page.ok_or(VolumeError::GroupMissing { group: next })?;
-            *slot = Some(self.make_group(Some(page), next, len)?);
+            *slot = Some(self.make_group(Some(page), next, self.farthest())?);
         }
         let Some(successor) = slot.as_ref() else {
             return Err(VolumeError::GroupMissing { group: next });
@@ -564,7 +685,7 @@ impl File {
             return Ok(());
         }
         page.previous_group = Some(group);
-        self.replace_page(&mut slot, next, page)
+        self.replace_page(&mut slot, next, page, false)
     }
 
     fn note_if_present(&self, group: u64) -> Result<(), VolumeError> {
@@ -575,12 +696,16 @@ impl File {
     }
 }
 
-/// The entry pages of one part of a write.
-struct Plan {
+/// An entry page before a change and after it.
+pub(super) struct Plan {
     /// As it is, with the sealings counted.
-    before: EntryPage,
-    /// Written before the data: overwritten and fresh chunks.
-    first: Option<EntryPage>,
-    /// Written after the data: holes that are holes no more.
-    last: Option<EntryPage>,
+    pub before: EntryPage,
+    /// Written before the data.
+    pub after: EntryPage,
+}
+
+/// A group that is about to be linked: none is made meanwhile.
+pub(super) struct Linking<'a> {
+    _creation: Option<parking_lot::MutexGuard<'a, ()>>,
+    next: Option<u64>,
 }

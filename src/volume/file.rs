@@ -12,13 +12,18 @@ use parking_lot::{Mutex, RwLock};
 use super::error::{VolumeError, failed};
 use super::group::Groups;
 use super::header::Header;
+use super::held::Held;
 use super::layout::{GROUP_CHUNKS, Layout, PAGE, chunks, group_of};
+use super::medium::Syncs;
 use super::open::Volume;
 use super::page::{Entry, EntryPage, Record, SizeRecord};
 use super::rewrap::Envelope;
 use super::subkeys::ObjectKey;
 use crate::kms::service::Caller;
 use crate::primitives::MacKey;
+
+/// Groups that are looked at one by one before the whole file is.
+const NEAR: usize = 1024;
 
 /// What an envelope keeps for the open file.
 #[derive(Default)]
@@ -43,6 +48,9 @@ pub struct File {
     pub(super) len: RwLock<u64>,
     /// Whether the record on disk says dirty; set under group 0's lock.
     pub(super) dirty: AtomicBool,
+    /// Whether the medium may still have the clean record of an earlier session, which no other
+    /// length goes with.
+    pub(super) record_is_old: AtomicBool,
     /// The floor of the dirty record on disk.
     pub(super) floor: AtomicU64,
     last_group: AtomicU64,
@@ -51,6 +59,16 @@ pub struct File {
     pub(super) new_group: Mutex<()>,
     /// Verified pairs of present groups with nothing between them.
     pub(super) gaps: Mutex<Vec<(u64, u64)>>,
+    /// No entry lies behind this plain length; it may be higher than the file is long.
+    pub(super) farthest: AtomicU64,
+    /// Changes that wait for their intent.
+    pub(super) held: Held,
+    pub(super) syncs: Syncs,
+    /// Whether anybody may rely on what is on the medium: of a new file from its first sync on.
+    promised: AtomicBool,
+    /// For reading: pages are being read or written; for writing: a sync begins, or the medium is
+    /// told that the file was cut to nothing.
+    pub(super) writing: RwLock<()>,
 }
 
 /// One opening of a file; the last one to go settles it.
@@ -64,9 +82,29 @@ impl std::ops::Deref for Handle {
     }
 }
 
+impl Handle {
+    /// A handle that takes the place of one that goes.
+    pub(super) fn in_place(file: &Arc<File>) -> Self {
+        Self(Arc::clone(file))
+    }
+
+    /// Drops what cannot be written, so that the file can be closed.
+    pub(super) fn give_up(&self) {
+        let landing = self.held.land();
+        self.drop_held(&landing);
+    }
+}
+
 impl Drop for Handle {
     fn drop(&mut self) {
         let mut opened = self.0.envelope.opened.lock();
+        if opened.handles == 1 && !self.0.held.is_empty() {
+            // The volume's thread keeps it open until what waits is down: a close does not wait for
+            // a disk.
+            if self.0.volume().flusher.keep(&self.0) {
+                return;
+            }
+        }
         opened.handles -= 1;
         if opened.handles > 0 {
             return;
@@ -124,6 +162,10 @@ impl File {
         let mut opened = envelope.opened.lock();
         let file = Self::new(envelope, key, &envelope.header());
         file.dirty.store(true, Ordering::Relaxed);
+        file.promised.store(false, Ordering::Relaxed);
+        if envelope.volume().is_strict() {
+            envelope.volume().unpromised.insert(*file.key.object());
+        }
         let group = file.make_group(Some(page.clone()), 0, 0)?;
         envelope.publish_len(Some(0));
         *file.groups.get(0).write() = Some(group);
@@ -131,6 +173,14 @@ impl File {
         opened.file = Some(Arc::clone(&file));
         opened.handles = 1;
         Ok(Handle(file))
+    }
+
+    /// Another handle of the open file of an envelope.
+    pub(super) fn join(envelope: &Envelope) -> Option<Handle> {
+        let mut opened = envelope.opened.lock();
+        let file = Arc::clone(opened.file.as_ref()?);
+        opened.handles += 1;
+        Some(Handle(file))
     }
 
     fn new(envelope: &Arc<Envelope>, key: ObjectKey, header: &Header) -> Self {
@@ -141,11 +191,17 @@ impl File {
             epoch: header.current().number,
             len: RwLock::new(0),
             dirty: AtomicBool::new(false),
+            record_is_old: AtomicBool::new(false),
             floor: AtomicU64::new(0),
             last_group: AtomicU64::new(0),
             groups: Groups::default(),
             new_group: Mutex::new(()),
             gaps: Mutex::new(Vec::new()),
+            farthest: AtomicU64::new(0),
+            held: Held::default(),
+            syncs: Syncs::default(),
+            promised: AtomicBool::new(!envelope.volume().unpromised.contains(&header.object)),
+            writing: RwLock::new(()),
         }
     }
 
@@ -229,6 +285,16 @@ impl File {
         self.volume().attributes_of(self.envelope.reader())
     }
 
+    /// Whether durable pages may only be changed after a durable intent.
+    pub(super) fn promises(&self) -> bool {
+        self.volume().is_strict() && self.promised.load(Ordering::Acquire)
+    }
+
+    /// An upper bound of the plain length that entries may belong to.
+    pub(super) fn farthest(&self) -> u64 {
+        self.farthest.load(Ordering::Acquire)
+    }
+
     fn stored_size(&self) -> Result<u64, VolumeError> {
         let stat = self
             .volume()
@@ -247,11 +313,16 @@ impl File {
             .ok_or(VolumeError::GroupUnverified { group: 0 })?;
         let volume = self.volume();
         let crashed = volume.crashed(record.session);
+        let is_old = record.session != volume.session && !crashed;
+        self.record_is_old.store(is_old, Ordering::Relaxed);
         self.set_last_group(record.last_group);
         let mismatch = |recorded| VolumeError::LengthMismatch {
             recorded,
             stored: found,
         };
+        if crashed {
+            self.find_last_group()?;
+        }
         let len = match record.record {
             Record::Clean { len } if !crashed => {
                 if found != len || stored != self.layout().stored_len(len) {
@@ -262,6 +333,8 @@ impl File {
             Record::Clean { len } if found >= len => len,
             Record::Clean { .. } => self.recover_len(found, 0)?,
             Record::Dirty { floor, .. } => {
+                // After a crash the medium may have the cut and not yet the record that tells of it.
+                let floor = if crashed { floor.min(found) } else { floor };
                 if found < floor {
                     return Err(mismatch(floor));
                 }
@@ -271,17 +344,54 @@ impl File {
             }
         };
         *self.len.write() = len;
+        self.farthest.store(len, Ordering::Release);
         self.envelope.publish_len(Some(len));
         self.groups.forget_from(0);
         let group = self.make_group(Some(page), 0, len)?;
         *self.groups.get(0).write() = Some(group);
-        if stored != self.layout().stored_len(len) && !volume.read_only {
-            self.envelope.preserving_times(|| {
-                volume
-                    .backing
-                    .truncate(self.envelope.writer()?, self.layout().stored_len(len))
-                    .map_err(failed("cut a crash tail"))
-            })?;
+        let in_doubt = crashed || self.dirty.load(Ordering::Relaxed);
+        if in_doubt && !volume.read_only {
+            self.put_right(len)?;
+        }
+        Ok(())
+    }
+
+    /// After a crash, or a failed write: makes the medium say what was found, so that nothing which is built on it
+    /// now can be undone by another crash.
+    fn put_right(&self, len: u64) -> Result<(), VolumeError> {
+        let last = chunks(len).checked_sub(1).map_or(0, group_of);
+        let expected = self.layout().stored_len(len);
+        let stale_tail = self.with_group(last, len, |group| {
+            Ok(group.present && group.page.tail != Self::tail_in(last, len))
+        })?;
+        let other_size = self.stored_size()? != expected;
+        if !stale_tail && !other_size {
+            return Ok(());
+        }
+        self.envelope.preserving_times(|| {
+            self.tidy(last, len)?;
+            self.truncate_stored(len)
+        })?;
+        if self.volume().is_strict() {
+            self.sync_contents(true)?;
+        }
+        Ok(())
+    }
+
+    /// After a crash the medium may have the record and not yet the group that it calls the last
+    /// one.
+    fn find_last_group(&self) -> Result<(), VolumeError> {
+        let recorded = self.last_group();
+        for group in (1..=recorded).rev().take(NEAR) {
+            if !matches!(self.read_entry_page(group), Ok(None)) {
+                self.set_last_group(group);
+                return Ok(());
+            }
+        }
+        self.set_last_group(0);
+        // A long way down: what is there is found from the beginning.
+        while let Some((group, _)) = self.next_present(self.last_group() + 1, recorded)? {
+            self.set_last_group(group);
         }
         Ok(())
     }
@@ -378,6 +488,7 @@ impl File {
     /// # Errors
     /// The backing filesystem's; the file then stays open to recovery.
     pub fn settle(&self) -> Result<(), VolumeError> {
+        self.land()?;
         let len = self.len.read();
         if !self.dirty.load(Ordering::Acquire) || self.volume().read_only {
             return Ok(());
@@ -400,7 +511,7 @@ impl File {
                 session: self.volume().session,
                 lowest_epoch: self.epoch,
             });
-            let stored = self.store_page(group, 0);
+            let stored = self.store_page(group, 0, false);
             if stored.is_err() {
                 // Memory must not say clean while the disk says dirty.
                 *slot = None;
@@ -421,15 +532,56 @@ impl File {
         modified: super::attributes::TimeChange,
     ) -> Result<(), VolumeError> {
         let times = super::attributes::timestamps(accessed, modified);
-        self.envelope.set_times(&times)
+        // What is on its way down must not change them afterwards.
+        self.envelope.set_times(&times, || self.held.land())
     }
 
-    /// Makes everything written so far durable.
+    /// Makes everything written so far durable: FORMAT.md, section 5.
     ///
     /// # Errors
-    /// The backing filesystem's.
+    /// The backing filesystem's. After one that syncs it does not go away while the file is open:
+    /// the kernel tells it once, and may have dropped what it could not write.
     pub fn sync(&self, data_only: bool) -> Result<(), VolumeError> {
-        self.envelope.sync(data_only)
+        if !self.volume().is_strict() {
+            return self.sync_contents(data_only);
+        }
+        self.land()?;
+        let landing = self.held.land();
+        // What has come since.
+        self.land_with(&landing)?;
+        let number = {
+            // Whoever writes without an intent now has not seen that pages are promised.
+            let _writing = self.writing.write();
+            if !self.promised.swap(true, Ordering::AcqRel) {
+                self.volume().unpromised.remove(self.key.object());
+            }
+            self.syncs.begin()
+        };
+        self.sync_contents(data_only)?;
+        self.syncs.succeed(number);
+        Ok(())
+    }
+
+    /// Makes what the backing filesystem has durable.
+    pub(super) fn sync_contents(&self, data_only: bool) -> Result<(), VolumeError> {
+        if self.syncs.have_failed() {
+            return Err(failed("sync")(rustix::io::Errno::IO));
+        }
+        self.envelope
+            .sync(data_only)
+            .inspect_err(|_| self.syncs.fail())
+    }
+
+    /// Sets the modification time to now: a write was taken that the backing file does not have.
+    pub(super) fn set_times_now(&self) -> Result<(), VolumeError> {
+        use super::attributes::{TimeChange, timestamps};
+        self.volume()
+            .backing
+            .set_times_of(
+                self.envelope.reader(),
+                &timestamps(TimeChange::Keep, TimeChange::Now),
+            )
+            .map_err(failed("set times"))
     }
 }
 

@@ -14,7 +14,8 @@ use rustix::io::Errno;
 use super::error::{VolumeError, failed};
 use super::file::File;
 use super::layout::{GROUP_CHUNKS, chunks};
-use super::page::{Entry, EntryPage, Page, Seal};
+use super::medium::Medium;
+use super::page::{Entry, EntryPage, Page, Previous, Seal};
 use crate::primitives::{ContentKey, NONCE, random, random_fill};
 
 /// Groups that one file keeps in memory (5 KiB each) before unused ones go.
@@ -31,6 +32,8 @@ pub(super) struct Group {
     /// Whether the page on disk still has entries beyond the end, or pending ones that have been
     /// settled here: it is written before the file grows over them.
     pub differs: bool,
+    /// What a power cut may find of its data pages.
+    pub medium: Medium,
 }
 
 /// A group's place in the table; `None` until it is loaded.
@@ -141,6 +144,7 @@ impl File {
                 key,
                 present: false,
                 differs: false,
+                medium: Medium::default(),
             });
         };
         // A write that failed after it had made the group, or a crash, may not have told.
@@ -151,6 +155,7 @@ impl File {
             key,
             present: true,
             differs: false,
+            medium: Medium::default(),
         };
         self.clear_beyond(&mut group, index, len);
         if self
@@ -158,6 +163,20 @@ impl File {
             .is_crashed(&group.page, self.key.object(), index)
         {
             self.settle_pending(&mut group, index)?;
+        }
+        // What this session has left pending was changed since the last sync, for all that is known.
+        let ours = self.promises() && group.page.session == self.volume().session;
+        for (chunk, entry) in group.page.entries.iter().enumerate() {
+            let previous = matches!(
+                entry,
+                Entry::Data {
+                    previous: Some(_),
+                    ..
+                }
+            );
+            if previous && ours {
+                group.medium.note_changed(chunk, &self.syncs);
+            }
         }
         Ok(group)
     }
@@ -168,6 +187,7 @@ impl File {
             .saturating_sub(index * GROUP_CHUNKS)
             .min(GROUP_CHUNKS) as usize;
         for chunk in inside..GROUP_CHUNKS as usize {
+            group.medium.forget(chunk);
             if group.page.entries[chunk] != Entry::Hole || !group.page.is_hole(chunk) {
                 group.page.set(chunk, Entry::Hole);
                 group.differs = true;
@@ -175,7 +195,7 @@ impl File {
         }
     }
 
-    /// Decides for every pending entry which of its two pairs the stored page belongs to.
+    /// Decides for every pending entry which of its two states the stored page is in.
     fn settle_pending(&self, group: &mut Group, index: u64) -> Result<(), VolumeError> {
         for chunk in 0..GROUP_CHUNKS as usize {
             let Entry::Data {
@@ -188,19 +208,18 @@ impl File {
             let at = index * GROUP_CHUNKS + chunk as u64;
             let stored = self.read_stored(at, 1)?;
             let opens = |seal: &Seal| self.open_page(&group.key, at, seal, &mut stored[0].clone());
-            // If neither opens the chunk stays as it is and reads as EBADMSG.
-            let current = if !opens(&current) && opens(&previous) {
-                previous
-            } else {
-                current
+            let settled = |current| Entry::Data {
+                current,
+                previous: None,
             };
-            group.page.set(
-                chunk,
-                Entry::Data {
-                    current,
-                    previous: None,
-                },
-            );
+            let entry = match previous {
+                _ if opens(&current) => settled(current),
+                Previous::Hole => Entry::Hole,
+                Previous::Sealed(seal) if opens(&seal) => settled(seal),
+                // Neither: the chunk stays as it is and reads as EBADMSG.
+                Previous::Sealed(_) => settled(current),
+            };
+            group.page.set(chunk, entry);
             group.differs = true;
         }
         Ok(())
@@ -335,20 +354,26 @@ impl File {
         Ok(None)
     }
 
-    /// Writes the entry page of a group.
-    pub(super) fn store_page(&self, group: &mut Group, index: u64) -> Result<(), VolumeError> {
+    /// Writes the entry page of a group, with `durable` so that a power cut does not undo it.
+    pub(super) fn store_page(
+        &self,
+        group: &mut Group,
+        index: u64,
+        durable: bool,
+    ) -> Result<(), VolumeError> {
         group.page.session = self.volume().session;
         let bytes = group
             .page
             .encode(&self.trailer_key, self.key.object(), index);
-        self.volume()
-            .backing
-            .write(
-                self.envelope.writer()?,
-                &mut [IoSlice::new(&bytes.0)],
-                self.layout().entry_page(index),
-            )
-            .map_err(|(_, errno)| failed("write an entry page")(errno))?;
+        let (backing, fd) = (&self.volume().backing, self.envelope.writer()?);
+        let at = self.layout().entry_page(index);
+        let written = if durable {
+            backing.write_durable(fd, &bytes.0, at)
+        } else {
+            let written = backing.write(fd, &mut [IoSlice::new(&bytes.0)], at);
+            written.map_err(|(_, errno)| errno)
+        };
+        written.map_err(failed("write an entry page"))?;
         group.present = true;
         group.differs = false;
         Ok(())

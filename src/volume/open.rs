@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -13,9 +14,11 @@ use super::Id;
 use super::backing::Backing;
 use super::directory::Directory;
 use super::error::{VolumeError, failed};
+use super::flusher::Flusher;
 use super::header::{Epoch, Header, ObjectType};
 use super::layout::Layout;
 use super::marker::{CrashedSessions, Marker, MarkerFile};
+use super::medium::Unpromised;
 use super::names::{DIRECTORY_HEADER, TARGETS, VOLUME_FILE};
 use super::page::EntryPage;
 use super::rewrap::Envelope;
@@ -39,9 +42,23 @@ pub struct InitOptions {
     pub slot_class: u8,
 }
 
+/// What a power cut may cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Crash {
+    /// Nothing that was fsynced and has not been overwritten since.
+    #[default]
+    Strict,
+    /// Also what has been overwritten since, and its neighbours in the same chunk.
+    Fast,
+}
+
 /// How a volume is opened.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OpenOptions {
+    /// What a power cut may cost.
+    pub crash: Crash,
+    /// A thread lets down what waits; without it that is done when a file is synced or closed.
+    pub background: bool,
     /// Nothing is written, not even a mark.
     pub read_only: bool,
     /// Offline work on headers: no mounted mark, no new session.
@@ -76,6 +93,11 @@ pub struct Volume {
     pub(super) starting_over: Mutex<()>,
     key: VolumeKey,
     euid: u32,
+    crash: Crash,
+    /// Pages that wait, of all files.
+    pub(super) held_pages: AtomicUsize,
+    pub(super) flusher: Flusher,
+    pub(super) unpromised: Unpromised,
 }
 
 /// Seconds since 1970.
@@ -278,6 +300,10 @@ impl Volume {
             starting_over: Mutex::new(()),
             key,
             euid: rustix::process::geteuid().as_raw(),
+            crash: options.crash,
+            held_pages: AtomicUsize::new(0),
+            flusher: Flusher::new(options.background && !options.read_only),
+            unpromised: Unpromised::default(),
             backing,
             keys,
         }))
@@ -299,6 +325,7 @@ impl Volume {
     /// # Errors
     /// The backing filesystem's; the mark then stays, and the next mount recovers.
     pub fn close(&self) -> Result<Vec<VolumeError>, VolumeError> {
+        self.flusher.stop();
         let Some(mark) = self.mark.as_ref().filter(|_| !self.read_only) else {
             return Ok(Vec::new());
         };
@@ -399,6 +426,11 @@ impl Volume {
     /// Whether the daemon may give objects to others.
     pub(super) fn is_root(&self) -> bool {
         self.euid == 0
+    }
+
+    /// Whether durable pages are changed only after a durable intent.
+    pub(super) fn is_strict(&self) -> bool {
+        self.crash == Crash::Strict
     }
 
     pub(super) fn crashed(&self, session: u64) -> bool {

@@ -38,6 +38,15 @@ pub struct Seal {
     pub epoch_parity: bool,
 }
 
+/// What a chunk was before a change that may be incomplete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Previous {
+    /// A hole.
+    Hole,
+    /// Sealed with this.
+    Sealed(Seal),
+}
+
 /// What is known of one chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
@@ -47,8 +56,8 @@ pub enum Entry {
     Data {
         /// What the page is sealed with.
         current: Seal,
-        /// What it was sealed with before the change.
-        previous: Option<Seal>,
+        /// What was there before the change.
+        previous: Option<Previous>,
     },
     /// Could not be opened when the object was resealed; readable again once it is overwritten.
     Lost,
@@ -82,10 +91,14 @@ impl Entry {
                 current,
                 previous: None,
             }),
-            // The previous pair counts only while the change is pending.
+            // What was before counts only while the change is pending.
+            0b1001 => Some(Self::Data {
+                current,
+                previous: Some(Previous::Hole),
+            }),
             0b1101 => Some(Self::Data {
                 current,
-                previous: Some(previous),
+                previous: Some(Previous::Sealed(previous)),
             }),
             2 => Some(Self::Lost),
             _ => None,
@@ -104,9 +117,13 @@ impl Entry {
             Self::Data { current, previous } => {
                 put(&current, 0);
                 let mut state = 1 | u32::from(current.epoch_parity) << 4;
-                if let Some(previous) = &previous {
-                    put(previous, NONCE + TAG);
-                    state |= 0b1100 | u32::from(previous.epoch_parity) << 5;
+                match &previous {
+                    None => {}
+                    Some(Previous::Hole) => state |= 0b1000,
+                    Some(Previous::Sealed(previous)) => {
+                        put(previous, NONCE + TAG);
+                        state |= 0b1100 | u32::from(previous.epoch_parity) << 5;
+                    }
                 }
                 state
             }
@@ -350,7 +367,7 @@ mod tests {
             1,
             Entry::Data {
                 current: seal(2),
-                previous: Some(seal(3)),
+                previous: Some(Previous::Sealed(seal(3))),
             },
         );
         page.set(5, Entry::Lost);
@@ -380,6 +397,24 @@ mod tests {
         assert_eq!(
             EntryPage::parse(&bytes, &key, &[7; 16], 0),
             Ok(Some(sample()))
+        );
+    }
+
+    #[test]
+    fn a_filled_hole_remembers_that_it_was_one() {
+        let key = MacKey::new(&[4; 32]);
+        let mut page = EntryPage::new(1, 5, None, [6; 16]);
+        let filled = Entry::Data {
+            current: seal(1),
+            previous: Some(Previous::Hole),
+        };
+        page.set(3, filled);
+        let bytes = page.encode(&key, &[7; 16], 0);
+        assert_eq!(bytes.0[3 * ENTRY + 56..4 * ENTRY], [0b1_1001, 0, 0, 0]);
+        let read = EntryPage::parse(&bytes, &key, &[7; 16], 0);
+        assert_eq!(
+            read.map(|page| page.map(|page| page.entry(3))),
+            Ok(Some(filled))
         );
     }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use rustix::fs::{FallocateFlags, SeekFrom};
 use rustix::io::Errno;
 
+use super::contents::Ends;
 use super::error::{VolumeError, failed};
 use super::file::File;
 use super::layout::{GROUP_CHUNKS, MAX_PLAIN, PAGE, chunk_len, chunks, group_of};
@@ -32,7 +33,7 @@ impl File {
         })
     }
 
-    fn truncate_stored(&self, len: u64) -> Result<(), VolumeError> {
+    pub(super) fn truncate_stored(&self, len: u64) -> Result<(), VolumeError> {
         self.volume()
             .backing
             .truncate(self.envelope.writer()?, self.layout().stored_len(len))
@@ -40,25 +41,46 @@ impl File {
     }
 
     pub(super) fn shrink(&self, len: &mut u64, new: u64) -> Result<(), VolumeError> {
+        let landing = self.held.land();
+        if new == 0 && self.must_announce() {
+            self.begin_anew(&landing)?;
+            *len = 0;
+            return Ok(());
+        }
+        if new == 0 {
+            self.drop_held(&landing);
+        } else {
+            self.land_with(&landing)?;
+        }
+        self.cut(*len, new)?;
+        *len = new;
+        self.tidy(chunks(new).checked_sub(1).map_or(0, group_of), new)
+    }
+
+    /// Cuts the stored file, which is `len` bytes long or less, to `new`. Nothing waits; what its
+    /// last entry page says of more is left to [`File::tidy`].
+    pub(super) fn cut(&self, len: u64, new: u64) -> Result<(), VolumeError> {
+        let len = len.min(self.farthest());
         let last_kept = chunks(new).checked_sub(1).map_or(0, group_of);
         // Which group is the last present one can only be told while its successors are there. What
         // a group in memory says of its predecessor is from the time when it was looked for.
-        let last_present = if self.with_group(last_kept, *len, |group| Ok(group.present))? {
+        let last_present = if self.with_group(last_kept, len, |group| Ok(group.present))? {
             last_kept
         } else {
             self.absent(last_kept)?.previous.unwrap_or(0)
         };
-        self.lower_floor(*len, new, last_present)?;
+        self.announce(Ends::from((len, new)))?;
+        self.lower_floor(len, new, last_present)?;
         self.truncate_stored(new)?;
-        *len = new;
+        self.farthest.store(new, Ordering::Release);
         self.groups.forget_from(last_kept + 1);
         self.gaps.lock().clear();
         self.set_last_group(self.last_group().min(last_present));
-        self.tidy(last_kept, new)
+        Ok(())
     }
 
     /// Writes the entry page of the last group if it says more than the file of `len` bytes has.
-    fn tidy(&self, index: u64, len: u64) -> Result<(), VolumeError> {
+    pub(super) fn tidy(&self, index: u64, len: u64) -> Result<(), VolumeError> {
         let shared = self.groups.get(index);
         let mut slot = shared.write();
         let group = self.load(&mut slot, index, len)?;
@@ -72,7 +94,7 @@ impl File {
         }
         let mut page = group.page.clone();
         page.tail = tail;
-        self.replace_page(&mut slot, index, page)
+        self.replace_page(&mut slot, index, page, false)
     }
 
     /// Makes the record on disk dirty with a floor of at most `new`, and with the last group that
@@ -98,19 +120,29 @@ impl File {
             session: self.volume().session,
             lowest_epoch: self.epoch,
         });
-        self.replace_page(&mut slot, 0, page)
+        self.replace_page(&mut slot, 0, page, false)
     }
 
     /// Grows the file by a hole; `len` is held for writing.
     pub(super) fn grow(&self, len: &mut u64, new: u64) -> Result<(), VolumeError> {
-        self.mark_dirty(*len, new)?;
+        let landing = self.held.land();
+        self.land_with(&landing)?;
+        let ends = Ends::from((*len, new));
+        self.announce(ends)?;
+        self.mark_dirty(Some(ends))?;
         // What lies behind the end in the last chunk (a shrink leaves it there, sealed) must not
         // come back to light.
         if let Some(last) = chunks(*len).checked_sub(1)
             && !(*len).is_multiple_of(PAGE)
         {
-            self.zero_behind_end(last, *len)?;
+            let stale = self.zero_behind_end(last, *len)?;
+            self.land_with(&landing)?;
+            if stale && self.promises() {
+                // The page must be durable before the file is longer.
+                self.sync_contents(true)?;
+            }
         }
+        self.farthest.fetch_max(new, Ordering::AcqRel);
         let last_group = chunks(*len).checked_sub(1).map_or(0, group_of);
         let shared = self.groups.get(last_group);
         let mut slot = shared.write();
@@ -118,7 +150,7 @@ impl File {
         if group.present && (group.differs || group.page.tail.is_some()) {
             let mut page = group.page.clone();
             page.tail = Self::tail_in(last_group, new);
-            self.replace_page(&mut slot, last_group, page)?;
+            self.replace_page(&mut slot, last_group, page, false)?;
         }
         drop(slot);
         // The rest behind the last page, which says the length, may still hold what a shrink has
@@ -135,7 +167,8 @@ impl File {
         Ok(())
     }
 
-    fn zero_behind_end(&self, last: u64, len: u64) -> Result<(), VolumeError> {
+    /// Tells whether there was something.
+    fn zero_behind_end(&self, last: u64, len: u64) -> Result<bool, VolumeError> {
         let valid = chunk_len(last, len);
         let clean = self.with_group(group_of(last), len, |group| {
             let Entry::Data { current, .. } = group.page.entry((last % GROUP_CHUNKS) as usize)
@@ -148,12 +181,13 @@ impl File {
             Ok(!opens || crate::codec::is_zero(&page[0].0[valid..]))
         })?;
         if clean {
-            return Ok(());
+            return Ok(false);
         }
         // Writing the last valid byte again seals the chunk anew, with zeros behind it.
         let at = len - 1;
         let byte = self.read_locked(at, len)?;
-        self.write_locked(len, at, &[byte])
+        self.write_locked(len, at, &[byte])?;
+        Ok(true)
     }
 
     fn read_locked(&self, at: u64, len: u64) -> Result<u8, VolumeError> {
@@ -178,6 +212,8 @@ impl File {
     pub fn punch(&self, offset: u64, count: u64) -> Result<(), VolumeError> {
         self.envelope.changing(|| {
             let len = self.len.read();
+            let landing = self.held.land();
+            self.land_with(&landing)?;
             let end = offset.saturating_add(count).min(*len);
             if offset >= end {
                 return Ok(());
@@ -192,19 +228,29 @@ impl File {
             // Absent groups are holes already, however many there are.
             let end_group = group_of(last_whole.saturating_sub(1)).min(self.last_group());
             let mut next = group_of(first_whole);
+            let mut parts = Vec::new();
+            let mut promised = false;
             while let Some((group, _)) = self.next_present(next, end_group)? {
                 let first = first_whole.max(group * GROUP_CHUNKS);
                 let last = last_whole.min((group + 1) * GROUP_CHUNKS);
                 if first < last {
-                    self.punch_group(*len, group, first, last)?;
+                    promised |= self.make_holes(group, first, last)?;
+                    parts.push((group, first, last));
                 }
                 next = group + 1;
+            }
+            if promised {
+                // Else a power cut could find the pages gone and the entries still there.
+                self.sync_contents(true)?;
+            }
+            for (group, first, last) in parts {
+                self.punch_pages(group, first, last)?;
             }
             let tail_start = (last_whole * PAGE).max(head_end);
             if tail_start < end {
                 self.write_zeros(*len, tail_start, end)?;
             }
-            Ok(())
+            self.land_with(&landing)
         })
     }
 
@@ -220,45 +266,71 @@ impl File {
         self.write_locked(len, from, &vec![0; (to - from) as usize])
     }
 
-    /// Makes the chunks first..last of one group holes: entries and map, then the pages.
-    fn punch_group(&self, len: u64, index: u64, first: u64, last: u64) -> Result<(), VolumeError> {
+    /// Makes the chunks first..last of one group holes for its entries and its map. Tells whether
+    /// one of them was promised.
+    fn make_holes(&self, index: u64, first: u64, last: u64) -> Result<bool, VolumeError> {
         if index > self.last_group() {
-            return Ok(());
+            return Ok(false);
         }
         if index > 0 {
-            self.mark_dirty(len, len)?;
+            self.mark_dirty(None)?;
         }
         let shared = self.groups.get(index);
         let mut slot = shared.write();
-        let group = self.load(&mut slot, index, len)?;
+        let group = self.load(&mut slot, index, self.farthest())?;
         if !group.present {
-            return Ok(());
+            return Ok(false);
         }
-        let mut page = group.page.clone();
+        group.medium.refresh(&self.syncs);
+        let mut page = self.plan(group, index, None, &[]).after;
+        let mut promised = false;
         for chunk in first..last {
-            page.set((chunk % GROUP_CHUNKS) as usize, Entry::Hole);
-        }
-        if page == group.page {
-            return Ok(());
-        }
-        for entry in &mut page.entries {
-            if let Entry::Data { previous, .. } = entry {
-                *previous = None;
+            let at = (chunk % GROUP_CHUNKS) as usize;
+            if self.is_promised(group, at) {
+                promised = true;
+                // Who fills it again before that is durable waits.
+                group.medium.note_changed(at, &self.syncs);
             }
+            page.set(at, Entry::Hole);
         }
-        self.intend(&mut page, index, len, len);
-        self.replace_page(&mut slot, index, page)?;
-        let punched = self.volume().backing.allocate(
-            self.envelope.writer()?,
-            FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
-            self.layout().data_page(first),
-            (last - first) * PAGE,
-        );
-        match punched {
-            // Without hole punching below, the pages keep their space and are never read again.
-            Ok(()) | Err(Errno::OPNOTSUPP) => Ok(()),
-            Err(errno) => Err(failed("punch")(errno)),
+        if group.page != page {
+            self.replace_page(&mut slot, index, page, false)?;
         }
+        Ok(promised)
+    }
+
+    /// Gives the space of the chunks first..last of one group back, as far as they are holes.
+    fn punch_pages(&self, index: u64, first: u64, last: u64) -> Result<(), VolumeError> {
+        let shared = self.groups.get(index);
+        let mut slot = shared.write();
+        let group = self.load(&mut slot, index, self.farthest())?;
+        let at = |chunk: u64| (chunk % GROUP_CHUNKS) as usize;
+        let mut chunk = first;
+        while chunk < last {
+            // Somebody may have filled some of them meanwhile.
+            let end = (chunk..last)
+                .find(|chunk| !group.page.is_hole(at(*chunk)))
+                .unwrap_or(last);
+            for hole in chunk..end {
+                group.medium.forget(at(hole));
+            }
+            if chunk < end {
+                let punched = self.volume().backing.allocate(
+                    self.envelope.writer()?,
+                    FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+                    self.layout().data_page(chunk),
+                    (end - chunk) * PAGE,
+                );
+                match punched {
+                    // Without hole punching below, the pages keep their space and are never read
+                    // again.
+                    Ok(()) | Err(Errno::OPNOTSUPP) => {}
+                    Err(errno) => return Err(failed("punch")(errno)),
+                }
+            }
+            chunk = end + 1;
+        }
+        Ok(())
     }
 
     /// Makes [offset, offset + count) zeros, and the file longer if `grow` and the range says so.
@@ -311,6 +383,7 @@ impl File {
     /// # Errors
     /// As reading.
     pub fn seek(&self, offset: u64, hole: bool) -> Result<Option<u64>, VolumeError> {
+        self.land()?;
         let len = self.len.read();
         if offset >= *len {
             return Ok(None);

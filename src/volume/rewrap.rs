@@ -58,6 +58,8 @@ pub struct Envelope {
     /// Held for reading while an application's write is under way, for writing while an internal
     /// write is, so that the times it puts back are never older than the application's last.
     times: RwLock<()>,
+    /// Changes of an application so far, of contents and of times.
+    changes: AtomicU64,
     /// The open file, shared by all its handles.
     pub(super) opened: Mutex<Opened>,
     /// The plain length of the open file; [`NOT_OPEN`] while nobody has it open.
@@ -124,6 +126,7 @@ impl Envelope {
             chosen: RwLock::new(chosen),
             rewrap: Mutex::new(()),
             times: RwLock::new(()),
+            changes: AtomicU64::new(0),
             opened: Mutex::new(Opened::default()),
             len: AtomicU64::new(NOT_OPEN),
         }
@@ -213,7 +216,28 @@ impl Envelope {
     /// Runs an application's change of contents or times.
     pub(super) fn changing<T>(&self, change: impl FnOnce() -> T) -> T {
         let _guard = self.times.read();
+        self.changes.fetch_add(1, Ordering::Relaxed);
         change()
+    }
+
+    /// Runs a long internal change, without keeping applications from changing the object too, and
+    /// puts the inode's times back if none of them has.
+    pub(super) fn keeping_times<T>(
+        &self,
+        change: impl FnOnce() -> Result<T, VolumeError>,
+    ) -> Result<T, VolumeError> {
+        let seen = self.changes.load(Ordering::Relaxed);
+        let before = self
+            .volume
+            .backing
+            .stat(self.reader())
+            .map_err(failed("stat"))?;
+        let result = change();
+        let _guard = self.times.write();
+        if self.changes.load(Ordering::Relaxed) == seen {
+            self.put_times_back(&before);
+        }
+        result
     }
 
     /// Runs an internal change and puts the inode's times back.
@@ -228,6 +252,11 @@ impl Envelope {
             .stat(self.reader())
             .map_err(failed("stat"))?;
         let result = change();
+        self.put_times_back(&before);
+        result
+    }
+
+    fn put_times_back(&self, before: &Stat) {
         let times = Timestamps {
             last_access: Timespec {
                 tv_sec: before.st_atime,
@@ -243,12 +272,19 @@ impl Envelope {
             .set_times_of(self.reader(), &times)
             // The change is made or not, whatever becomes of the times.
             .unwrap_or_else(|errno| log::warn!("times could not be put back: {errno}"));
-        result
     }
 
     /// Sets times as an application asks.
-    pub(super) fn set_times(&self, times: &Timestamps) -> Result<(), VolumeError> {
+    ///
+    /// `quiet` keeps internal changes of the contents away meanwhile.
+    pub(super) fn set_times<G>(
+        &self,
+        times: &Timestamps,
+        quiet: impl FnOnce() -> G,
+    ) -> Result<(), VolumeError> {
         let _guard = self.times.write();
+        let _quiet = quiet();
+        self.changes.fetch_add(1, Ordering::Relaxed);
         self.volume
             .backing
             .set_times_of(self.reader(), times)
@@ -394,6 +430,12 @@ impl Envelope {
     pub fn with_open_file<T>(&self, f: impl FnOnce(&super::File) -> T) -> Option<T> {
         let opened = self.opened.lock();
         opened.file().map(f)
+    }
+
+    /// Runs `f` with the open file, if there is one, and without a lock.
+    pub(super) fn with_joined_file<T>(&self, f: impl FnOnce(&super::File) -> T) -> Option<T> {
+        let handle = super::File::join(self)?;
+        Some(f(&handle))
     }
 
     /// Settles the open file of this envelope, if there is one.

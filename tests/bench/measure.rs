@@ -1,11 +1,12 @@
-//! Measurements without FUSE: `scripts/bench layout`, `scripts/bench rewrap` and
-//! `scripts/bench kms`.
+//! Measurements: `scripts/bench layout`, `scripts/bench rewrap` and `scripts/bench kms` without
+//! FUSE, `scripts/bench crash` with it.
 //!
 //! `layout` compares the stored layout with the interleaved alternative (nonce, tag and data side
 //! by side, stride 4,124 bytes after one header page), which is built here just far enough for
-//! that. `rewrap` times the rewrap of a 10 GiB sparse file and of a 1-byte file. `kms` is described
-//! in its module.
+//! that. `rewrap` times the rewrap of a 10 GiB sparse file and of a 1-byte file. `crash` and `kms`
+//! are described in their modules.
 
+mod crash;
 mod kms;
 #[path = "../support/mod.rs"]
 mod support;
@@ -44,9 +45,10 @@ fn main() {
     match what {
         "layout" => layout(dir.path()),
         "rewrap" => rewrap(dir.path()),
+        "crash" => crash::measure(dir.path()),
         "kms" => kms::measure(dir.path(), moto()),
         "kms-over-http" => kms::over_http(moto()),
-        other => panic!("{other}: layout, rewrap or kms"),
+        other => panic!("{other}: layout, rewrap, crash or kms"),
     }
 }
 
