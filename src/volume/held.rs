@@ -61,6 +61,8 @@ struct Pages {
     stale: bool,
     /// The file was cut to nothing, and the medium does not know yet.
     anew: bool,
+    /// What lay behind the last page on the medium is gone.
+    rest_cut: bool,
 }
 
 impl Pages {
@@ -167,6 +169,28 @@ impl File {
         drop(pages);
         self.volume().held_pages.fetch_add(1, Ordering::Relaxed);
         self.volume().flusher.wake(self.envelope());
+        Ok(())
+    }
+
+    /// Before bytes wait behind the last page of the medium: the rest behind it, which says the
+    /// length, may still hold what a shrink has left, the beginning of the next group's entry page,
+    /// say. Until what waits is down the medium has zeros up to the end of that page; its tail note
+    /// tells better.
+    pub(super) fn cut_rest(&self, part: &Part<'_>) -> Result<(), VolumeError> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let base = {
+            let pages = self.held.pages.lock();
+            match pages.base {
+                Some(base) if part.last() >= chunks(base) && !pages.rest_cut => base,
+                _ => return Ok(()),
+            }
+        };
+        if !base.is_multiple_of(PAGE) {
+            self.truncate_stored(chunks(base) * PAGE)?;
+        }
+        self.held.pages.lock().rest_cut = true;
         Ok(())
     }
 

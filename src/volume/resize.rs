@@ -26,7 +26,8 @@ impl File {
                 std::cmp::Ordering::Greater => self.grow(&mut len, new),
                 std::cmp::Ordering::Less => self.shrink(&mut len, new),
                 // Nothing changes but the times.
-                std::cmp::Ordering::Equal => self.truncate_stored(new),
+                std::cmp::Ordering::Equal if self.held.is_empty() => self.truncate_stored(new),
+                std::cmp::Ordering::Equal => self.set_times_now(),
             };
             self.envelope.publish_len(Some(*len));
             result
