@@ -5,7 +5,8 @@
 //!
 //! ```text
 //!   Volume ── Directory ── names            a directory: its header and its sealed names
-//!     │           └─ create, remove          order of writes around a name
+//!     │           ├─ create, remove          order of writes around a name
+//!     │           └─ durable                 what an fsync owes to the way to an object
 //!     ├────── File ── contents ── group ── page      a file: header, groups, chunks
 //!     │         ├─ held ── medium          changes of durable pages, and what a power cut may find
 //!     │         └─ rewrap ── header                  both kinds: two slots
@@ -23,6 +24,7 @@ pub mod backing;
 pub mod contents;
 pub mod create;
 pub mod directory;
+mod durable;
 pub mod error;
 pub mod file;
 mod flusher;

@@ -615,13 +615,15 @@ impl Filesystem for RekeyFs {
     fn fsync(
         &self,
         _request: &Request,
-        _number: INodeNo,
+        number: INodeNo,
         handle: FileHandle,
         datasync: bool,
         reply: ReplyEmpty,
     ) {
-        reply!(reply, "fsync", { self.handles.find(handle)?.file()?.sync(datasync) },
-            () => reply.ok());
+        reply!(reply, "fsync", {
+            self.handles.find(handle)?.file()?.sync(datasync)?;
+            self.tree.sync_way_to(&self.node(number)?)
+        }, () => reply.ok());
     }
 
     fn opendir(&self, request: &Request, number: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
@@ -721,8 +723,11 @@ impl Filesystem for RekeyFs {
         datasync: bool,
         reply: ReplyEmpty,
     ) {
-        reply!(reply, "fsyncdir", { self.tree.directory(&self.node(number)?)?.sync(datasync) },
-            () => reply.ok());
+        reply!(reply, "fsyncdir", {
+            let node = self.node(number)?;
+            self.tree.directory(&node)?.sync(datasync)?;
+            self.tree.sync_way_to(&node)
+        }, () => reply.ok());
     }
 
     fn statfs(&self, _request: &Request, _number: INodeNo, reply: ReplyStatfs) {

@@ -317,6 +317,37 @@ impl Tree {
         f(&*self.directory_locked(&parent)?, &stored)
     }
 
+    /// Makes durable what a node needs of the directories above it to be found after a power cut.
+    ///
+    /// # Errors
+    /// The backing filesystem's.
+    pub fn sync_way_to(&self, node: &Arc<Node>) -> Result<(), VolumeError> {
+        if self.volume.owes_nothing() {
+            return Ok(());
+        }
+        let mut way = Vec::new();
+        {
+            let _names = self.names.read();
+            let mut nodes = vec![Arc::clone(node)];
+            while let Some(node) = nodes.pop() {
+                let links: Vec<_> = {
+                    let place = node.place.lock();
+                    let links = place.links.iter();
+                    links
+                        .map(|link| (Arc::clone(&link.parent), link.stored.clone()))
+                        .collect()
+                };
+                for (parent, stored) in links {
+                    way.push((self.directory_locked(&parent)?, stored));
+                    nodes.push(parent);
+                }
+            }
+        }
+        // The highest last: nothing refers to what is not durable.
+        way.iter()
+            .try_for_each(|(directory, stored)| directory.sync_way_to(stored))
+    }
+
     /// The plain path of a node from the root of the volume; `None` when that cannot be told.
     pub fn path(&self, node: &Arc<Node>) -> Option<String> {
         let _names = self.names.read();

@@ -77,7 +77,10 @@ impl Directory {
             .publish(envelope.reader(), temporary.as_deref(), &stored)
             .and_then(|()| self.volume().attributes_of(envelope.reader()));
         match published {
-            Ok(attributes) => Ok((stored.name, handle, attributes)),
+            Ok(attributes) => {
+                self.volume().made.name(self, &stored.name);
+                Ok((stored.name, handle, attributes))
+            }
             Err(e) => {
                 self.discard(temporary.as_deref());
                 Err(e)
@@ -255,8 +258,11 @@ impl Directory {
             self.volume()
                 .set_mode(&fd, owner.mode & 0o7777 | parent.st_mode & 0o2000)?;
             self.write_companion(&stored)?;
+            let header = backing.stat(file.as_fd()).map_err(failed("stat"))?;
             self.rename_new(&temporary, &stored.name)
                 .map_err(failed("mkdir"))?;
+            self.volume().made.directory(header.st_ino);
+            self.volume().made.name(self, &stored.name);
             self.volume().attributes_of(&fd)
         })();
         match made {
@@ -347,6 +353,7 @@ impl Directory {
         stored: CString,
         owner: Owner,
     ) -> Result<(CString, Attributes), VolumeError> {
+        self.volume().made.name(self, &stored);
         let object = self.object(&stored)?;
         self.give_to(object.as_fd(), owner)?;
         let attributes = self.volume().attributes_of(&object)?;
@@ -369,6 +376,7 @@ impl Directory {
             .backing
             .link_at(object.as_fd(), self.fd(), &stored.name)
             .map_err(failed("link"))?;
+        self.volume().made.name(self, &stored.name);
         let attributes = self.volume().attributes_of(object)?;
         Ok((stored.name, attributes))
     }

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use super::Id;
 use super::backing::Backing;
 use super::directory::Directory;
+use super::durable::NewNames;
 use super::error::{VolumeError, failed};
 use super::flusher::Flusher;
 use super::header::{Epoch, Header, ObjectType};
@@ -98,6 +99,7 @@ pub struct Volume {
     pub(super) held_pages: AtomicUsize,
     pub(super) flusher: Flusher,
     pub(super) unpromised: Unpromised,
+    pub(super) made: NewNames,
 }
 
 /// Seconds since 1970.
@@ -304,6 +306,7 @@ impl Volume {
             held_pages: AtomicUsize::new(0),
             flusher: Flusher::new(options.background && !options.read_only),
             unpromised: Unpromised::default(),
+            made: NewNames::default(),
             backing,
             keys,
         }))

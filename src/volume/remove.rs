@@ -161,9 +161,12 @@ impl Directory {
         let (old, new) = (self.seal(name)?, to.seal(new_name)?);
         let backing = &self.volume().backing;
         if flags.contains(RenameFlags::EXCHANGE) {
-            return backing
+            backing
                 .rename_at(self.fd(), &old.name, to.fd(), &new.name, flags)
-                .map_err(failed("rename"));
+                .map_err(failed("rename"))?;
+            self.volume().made.name(self, &old.name);
+            self.volume().made.name(to, &new.name);
+            return Ok(());
         }
         let source = backing
             .stat_at(self.fd(), &old.name)
@@ -194,6 +197,7 @@ impl Directory {
             }
             return Err(e);
         }
+        self.volume().made.name(to, &new.name);
         if let Some(file) = long_target {
             let targets = self.volume().targets()?;
             let _ = backing.unlink_at(targets.as_fd(), &file, false);
@@ -214,17 +218,5 @@ impl Directory {
             .rename_at(self.fd(), old, to.fd(), new, RenameFlags::EXCHANGE)
             .map_err(failed("rename"))?;
         self.take_away(old)
-    }
-
-    /// Makes the names of this directory durable.
-    ///
-    /// # Errors
-    /// The backing filesystem's.
-    pub fn sync(&self, data_only: bool) -> Result<(), VolumeError> {
-        self.envelope().sync(data_only)?;
-        self.volume()
-            .backing
-            .sync(self.fd(), data_only)
-            .map_err(failed("sync"))
     }
 }

@@ -1,0 +1,230 @@
+//! What an fsync owes beyond the object itself. FORMAT.md, section 5.
+//!
+//! An object is of no use after a power cut if the header of a directory above it is lost, or the
+//! companion of a long name on its path; and a name that a directory's fsync has promised is of
+//! none if the object's own header is. A backing filesystem makes names durable in its own order,
+//! but not the contents of these small files. Owns the list of what was made since it was durable.
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString};
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::Mutex;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::attributes::Kind;
+use super::directory::Directory;
+use super::error::{VolumeError, failed};
+use super::names::{self, Found};
+use super::open::Volume;
+
+/// Names of one directory that are synced one by one; more of them with the whole filesystem.
+const FEW: usize = 16;
+
+/// What was made and may not be durable, by the inode of the directory's header.
+#[derive(Default)]
+pub(super) struct NewNames {
+    directories: Mutex<HashMap<u64, Names>>,
+    /// Quicker than the lock: most syncs find nothing.
+    any: AtomicBool,
+}
+
+#[derive(Default)]
+struct Names {
+    /// The directory's own header is new.
+    header: bool,
+    /// Stored names that were made, or moved here.
+    names: Vec<CString>,
+    /// There were more of them.
+    many: bool,
+}
+
+impl NewNames {
+    fn change(&self, directory: u64, change: impl FnOnce(&mut Names)) {
+        change(self.directories.lock().entry(directory).or_default());
+        self.any.store(true, Ordering::Release);
+    }
+
+    /// A directory was made, with a header of this inode.
+    pub fn directory(&self, header: u64) {
+        self.change(header, |names| names.header = true);
+    }
+
+    /// A name was made in a directory, or an object moved to it.
+    pub fn name(&self, directory: &Directory, stored: &CStr) {
+        self.change(directory.envelope().inode(), |names| {
+            if names.names.len() < FEW {
+                names.names.push(stored.to_owned());
+            } else {
+                names.many = true;
+            }
+        });
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.any.load(Ordering::Acquire)
+    }
+
+    fn take(&self, directory: u64) -> Names {
+        let mut all = self.directories.lock();
+        let names = all.remove(&directory).unwrap_or_default();
+        if all.is_empty() {
+            self.any.store(false, Ordering::Release);
+        }
+        names
+    }
+
+    fn put_back(&self, directory: u64, old: Names) {
+        self.change(directory, |names| {
+            names.header |= old.header;
+            names.many |= old.many;
+            names.names.extend(old.names);
+        });
+    }
+
+    /// What has to be synced of a directory for the sake of one name in it: its header, and whether
+    /// the name is new.
+    fn owed(&self, directory: u64, stored: &CStr) -> (bool, bool) {
+        match self.directories.lock().get(&directory) {
+            None => (false, false),
+            Some(names) => {
+                let is_new = names.many || names.names.iter().any(|name| **name == *stored);
+                (names.header, is_new)
+            }
+        }
+    }
+
+    fn header_is_durable(&self, directory: u64) {
+        if let Some(names) = self.directories.lock().get_mut(&directory) {
+            names.header = false;
+        }
+    }
+}
+
+impl Volume {
+    /// Whether an fsync owes nothing to the directories above its object.
+    pub fn owes_nothing(&self) -> bool {
+        self.made.is_empty()
+    }
+}
+
+impl Directory {
+    /// Makes durable what the object with a stored name needs of this directory to be found.
+    ///
+    /// # Errors
+    /// The backing filesystem's.
+    pub fn sync_way_to(&self, stored: &CStr) -> Result<(), VolumeError> {
+        let inode = self.envelope().inode();
+        let (header, name) = self.volume().made.owed(inode, stored);
+        if name {
+            self.sync_companion(stored)?;
+        }
+        if header {
+            self.envelope().sync(true)?;
+            self.sync_names()?;
+            self.volume().made.header_is_durable(inode);
+        }
+        Ok(())
+    }
+
+    /// Makes the names of this directory durable, and the headers of what was made in it or moved
+    /// to it since it was synced last.
+    ///
+    /// # Errors
+    /// The backing filesystem's.
+    pub fn sync(&self, data_only: bool) -> Result<(), VolumeError> {
+        let made = &self.volume().made;
+        let inode = self.envelope().inode();
+        let names = made.take(inode);
+        let synced = if names.many {
+            self.volume()
+                .backing
+                .sync_filesystem(self.fd())
+                .map_err(failed("sync the filesystem"))
+        } else {
+            names
+                .names
+                .iter()
+                .try_for_each(|name| self.sync_object(name))
+        };
+        let synced = synced
+            .and_then(|()| self.envelope().sync(data_only))
+            .and_then(|()| self.sync_names());
+        if synced.is_err() {
+            made.put_back(inode, names);
+        }
+        synced
+    }
+
+    fn sync_names(&self) -> Result<(), VolumeError> {
+        self.volume()
+            .backing
+            .sync(self.fd(), false)
+            .map_err(failed("sync"))
+    }
+
+    fn sync_companion(&self, stored: &CStr) -> Result<(), VolumeError> {
+        let Found::Long(companion) = names::classify(stored.to_bytes()) else {
+            return Ok(());
+        };
+        self.sync_small(self.fd(), &companion)
+    }
+
+    fn sync_small(&self, dir: impl AsFd, name: &CStr) -> Result<(), VolumeError> {
+        let backing = &self.volume().backing;
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        match backing.open_at(dir.as_fd(), name, flags, Mode::empty()) {
+            Ok(fd) => backing.sync(fd.as_fd(), true).map_err(failed("sync")),
+            // Removed since.
+            Err(Errno::NOENT) => Ok(()),
+            Err(errno) => Err(failed("open")(errno)),
+        }
+    }
+
+    /// Makes the header of an object durable, and what else its name stands on.
+    fn sync_object(&self, stored: &CStr) -> Result<(), VolumeError> {
+        let object = match self.object(stored) {
+            Ok(object) => object,
+            // Removed or moved away since.
+            Err(VolumeError::Backing {
+                errno: Errno::NOENT,
+                ..
+            }) => return Ok(()),
+            Err(e) => return Err(e),
+        };
+        self.sync_companion(stored)?;
+        let volume = self.volume();
+        let stat = volume
+            .backing
+            .stat(object.as_fd())
+            .map_err(failed("stat"))?;
+        match Kind::of(stat.st_mode) {
+            Some(Kind::File) => {
+                let fd = volume.reopen(&object)?;
+                volume
+                    .backing
+                    .sync(fd.as_fd(), true)
+                    .map_err(failed("sync"))
+            }
+            Some(Kind::Directory) => {
+                let envelope = Self::open_envelope(volume, object.as_fd())?;
+                envelope.sync(true)?;
+                volume.made.header_is_durable(envelope.inode());
+                Ok(())
+            }
+            Some(Kind::Symlink) => {
+                let target = volume
+                    .backing
+                    .read_link_at(self.fd(), stored)
+                    .map_err(failed("readlink"))?;
+                match names::target_file(&target) {
+                    Some(file) => self.sync_small(volume.targets()?, &file),
+                    None => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+}
