@@ -14,8 +14,9 @@ pub mod filesystem;
 mod handles;
 pub mod ioctl;
 mod requests;
+mod revocation;
 pub mod session;
 pub mod tree;
 
-pub use filesystem::MountOptions;
+pub use filesystem::{Cache, MountOptions};
 pub use session::{MountEntry, MountError, Mounted, Options, mount, mounted_at, unmount};

@@ -10,7 +10,7 @@ use clap::Args;
 use super::report::{Exit, Fault};
 use super::settings::{Recording, Settings};
 use crate::kms::caller::account_of;
-use crate::mount::{MountEntry, MountError, Options, mount, mounted_at, unmount};
+use crate::mount::{Cache, MountEntry, MountError, Options, mount, mounted_at, unmount};
 use crate::volume::backing::System;
 use crate::volume::{Crash, OpenOptions, Volume};
 
@@ -22,7 +22,7 @@ pub struct Mount {
     mountpoint: PathBuf,
     /// ro, rw, allow_other, default_permissions, noatime, atime, relatime, suid, nosuid, dev,
     /// nodev, exec, noexec, sync, async, principal=ARN, audit=changes|all|off,
-    /// crash=strict|fast, revoke=soft, cache=keep
+    /// crash=strict|fast, revoke=hard|soft, cache=keep|close|none
     #[arg(short, value_name = "OPTIONS", value_delimiter = ',')]
     options: Vec<String>,
     /// Stay in front
@@ -80,12 +80,17 @@ fn parse_options(list: &[String]) -> Result<Asked, Fault> {
                 }
                 out.principal = Some(arn.to_owned());
             }
+            "revoke=hard" => out.soft_revocation = false,
+            "revoke=soft" => out.soft_revocation = true,
+            "cache=keep" => out.cache = Cache::Keep,
+            "cache=close" => out.cache = Cache::Close,
+            "cache=none" => out.cache = Cache::None,
             // The kernel always judges by the modes; these are what this version does.
-            "default_permissions" | "revoke=soft" | "cache=keep" | "spin=off" => {}
+            "default_permissions" | "spin=off" => {}
             // From /etc/fstab.
             "defaults" | "auto" | "noauto" | "user" | "users" | "nofail" | "_netdev" => {}
             _ => {
-                let known = ["revoke=", "cache=", "spin=", "shared"];
+                let known = ["spin=", "shared"];
                 let fact = if known.iter().any(|known| option.starts_with(known)) {
                     format!("mount option {option}: not available in this version")
                 } else {
@@ -284,7 +289,7 @@ mod tests {
                 && asked.recording == Recording::Everything
         }));
         assert!(parse("principal=Alice").is_err_and(|fault| fault.exit == Exit::Usage));
-        assert!(parse("revoke=hard").is_err_and(|fault| fault.fact.contains("revoke=hard")));
+        assert!(parse("shared").is_err_and(|fault| fault.fact.contains("shared")));
         assert!(parse("bogus").is_err_and(|fault| fault.exit == Exit::Usage));
     }
 }

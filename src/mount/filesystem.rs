@@ -21,7 +21,8 @@ use rustix::fs::XattrFlags;
 use super::callers::{self, Callers};
 use super::control::Outcomes;
 use super::convert::{TTL, device_number, file_attr, file_type, time_change, ttl};
-use super::handles::{Handles, OpenObject, posix};
+use super::handles::{Asker, Handles, OpenFile, OpenObject, posix};
+use super::revocation::Watch;
 use super::tree::{Node, ROOT, Tree};
 use super::{errno, ioctl};
 use crate::kms::service::Caller;
@@ -33,17 +34,32 @@ const GENERATION: Generation = Generation(0);
 /// Bytes that one copy_file_range copies at most: a request must not become a long job.
 const COPY_AT_ONCE: u64 = 4 << 20;
 
+/// How long the kernel keeps what it has read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Cache {
+    /// As long as it likes.
+    #[default]
+    Keep,
+    /// Until the last close.
+    Close,
+    /// Not at all: every read is asked for.
+    None,
+}
+
 /// What the mount options say to this layer.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MountOptions {
     /// Reading does not change access times.
     pub no_atime: bool,
+    /// How long the kernel keeps what it has read.
+    pub cache: Cache,
 }
 
 /// The filesystem as fuser drives it.
 pub struct RekeyFs {
     pub(super) tree: Tree,
-    handles: Handles,
+    handles: Arc<Handles>,
+    watch: Arc<Watch>,
     pub(super) outcomes: Outcomes,
     pub(super) callers: Callers,
     options: MountOptions,
@@ -86,10 +102,30 @@ impl RekeyFs {
         Self {
             tree,
             callers,
-            handles: Handles::default(),
+            handles: Arc::default(),
+            watch: Arc::default(),
             outcomes: Outcomes::default(),
             options,
         }
+    }
+
+    /// What a watcher of this filesystem shares with it.
+    pub(super) fn watched(&self) -> (Arc<Handles>, Arc<Watch>) {
+        (Arc::clone(&self.handles), Arc::clone(&self.watch))
+    }
+
+    /// How the kernel may cache a file that is opened.
+    fn open_flags(&self, writes: bool) -> FopenFlags {
+        let noflush = if writes {
+            FopenFlags::empty()
+        } else {
+            FopenFlags::FOPEN_NOFLUSH
+        };
+        noflush
+            | match self.options.cache {
+                Cache::Keep | Cache::Close => FopenFlags::FOPEN_KEEP_CACHE,
+                Cache::None => FopenFlags::FOPEN_DIRECT_IO,
+            }
     }
 
     fn ttl(&self, attr: &FileAttr) -> Duration {
@@ -162,7 +198,7 @@ impl RekeyFs {
             && let Ok(object) = self.handles.find(handle)
             && let Ok(file) = object.file()
         {
-            return f(file);
+            return f(&file);
         }
         f(&*self.open_file(node, caller, false)?)
     }
@@ -299,6 +335,8 @@ impl Filesystem for RekeyFs {
             InitFlags::FUSE_PARALLEL_DIROPS,
             InitFlags::FUSE_DO_READDIRPLUS | InitFlags::FUSE_READDIRPLUS_AUTO,
             InitFlags::FUSE_HAS_IOCTL_DIR,
+            // Shared mappings of files that are not cached.
+            InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
         ] {
             if let Err(unknown) = config.add_capabilities(flags) {
                 log::debug!("the kernel does not offer {unknown:?}");
@@ -533,9 +571,8 @@ impl Filesystem for RekeyFs {
                 self.clear_set_id(&node, &self.tree.object(&node)?)?;
             }
             let touches = flags.0 & libc::O_NOATIME == 0;
-            let object = OpenObject::File { handle, touches_atime: AtomicBool::new(touches) };
-            let noflush = if writes { FopenFlags::empty() } else { FopenFlags::FOPEN_NOFLUSH };
-            Ok((object, FopenFlags::FOPEN_KEEP_CACHE | noflush))
+            let object = OpenFile::new(node.number, handle, caller, touches);
+            Ok((OpenObject::File(object), self.open_flags(writes)))
         }, (object, flags) => reply.opened(self.handles.insert(object), flags));
     }
 
@@ -552,11 +589,10 @@ impl Filesystem for RekeyFs {
     ) {
         reply!(reply, "read", {
             let object = self.handles.find(handle)?;
-            let file = object.file()?;
+            let opened = object.open_file()?;
+            let file = opened.get(Asker::Application)?;
             let plain = file.read(offset, size as usize)?;
-            if let OpenObject::File { touches_atime, .. } = &*object {
-                self.touch_atime(file, touches_atime);
-            }
+            self.touch_atime(&file, &opened.touches_atime);
             Ok(plain)
         }, plain => reply.data(plain.as_bytes()));
     }
@@ -579,7 +615,12 @@ impl Filesystem for RekeyFs {
                 let node = self.node(number)?;
                 self.clear_set_id(&node, &self.tree.object(&node)?)?;
             }
-            object.file()?.write(offset, data)
+            let asker = if write_flags.contains(WriteFlags::FUSE_WRITE_CACHE) {
+                Asker::WriteBack
+            } else {
+                Asker::Application
+            };
+            object.open_file()?.get(asker)?.write(offset, data)
         }, written => reply.written(written as u32));
     }
 
@@ -607,7 +648,12 @@ impl Filesystem for RekeyFs {
         reply: ReplyEmpty,
     ) {
         reply!(reply, "release", {
-            self.handles.remove(handle);
+            let removed = self.handles.remove(handle);
+            if self.options.cache == Cache::Close
+                && let Some(OpenObject::File(file)) = removed.as_deref()
+            {
+                self.watch.drop_pages(file.number);
+            }
             Ok(())
         }, () => reply.ok());
     }
@@ -621,7 +667,8 @@ impl Filesystem for RekeyFs {
         reply: ReplyEmpty,
     ) {
         reply!(reply, "fsync", {
-            self.handles.find(handle)?.file()?.sync(datasync)?;
+            let asker = Asker::WriteBack;
+            self.handles.find(handle)?.open_file()?.get(asker)?.sync(datasync)?;
             self.tree.sync_way_to(&self.node(number)?)
         }, () => reply.ok());
     }
@@ -711,7 +758,7 @@ impl Filesystem for RekeyFs {
         _flags: OpenFlags,
         reply: ReplyEmpty,
     ) {
-        self.handles.remove(handle);
+        drop(self.handles.remove(handle));
         reply.ok();
     }
 
@@ -810,12 +857,13 @@ impl Filesystem for RekeyFs {
             let (stored, handle, attributes) = self.noting(request, &parent, make)?;
             self.tree.remember(&parent, stored, &attributes);
             let touches = flags & libc::O_NOATIME == 0;
-            let object = OpenObject::File { handle, touches_atime: AtomicBool::new(touches) };
-            Ok((object, attributes))
+            let object = OpenFile::new(attributes.inode, handle, caller, touches);
+            Ok((OpenObject::File(object), attributes))
         }, (object, made) => {
             let handle = self.handles.insert(object);
             let attr = file_attr(made.inode, &made);
-            reply.created(&self.ttl(&attr), &attr, GENERATION, handle, FopenFlags::FOPEN_KEEP_CACHE);
+            let flags = self.open_flags(true);
+            reply.created(&self.ttl(&attr), &attr, GENERATION, handle, flags);
         });
     }
 
@@ -854,7 +902,7 @@ impl Filesystem for RekeyFs {
     ) {
         reply!(reply, "fallocate", {
             let object = self.handles.find(handle)?;
-            self.allocate(object.file()?, offset, length, mode)
+            self.allocate(&*object.file()?, offset, length, mode)
         }, () => reply.ok());
     }
 
@@ -894,7 +942,7 @@ impl Filesystem for RekeyFs {
     ) {
         reply!(reply, "copy_file_range", {
             let (from, to) = (self.handles.find(handle_in)?, self.handles.find(handle_out)?);
-            self.copy(from.file()?, offset_in, to.file()?, offset_out, len)
+            self.copy(&*from.file()?, offset_in, &*to.file()?, offset_out, len)
         }, written => reply.written(written));
     }
 }

@@ -1,24 +1,129 @@
 //! Open files and directories, by the numbers that the kernel holds.
+//!
+//! A handle of a file can be taken back (`revocation`): its file is closed behind it, and the data
+//! key goes with the last one. The next request opens it again for the same caller, if that is
+//! allowed by then.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use fuser::FileHandle;
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockReadGuard};
 
+use crate::kms::service::Caller;
 use crate::volume::directory::ListedName;
-use crate::volume::{File, Handle, VolumeError};
+use crate::volume::{Envelope, File, Handle, VolumeError};
 
 /// An open file or directory.
 pub(super) enum OpenObject {
-    File {
-        handle: Handle,
-        touches_atime: AtomicBool,
-    },
+    File(OpenFile),
     Directory(Arc<RwLock<Vec<ListedName>>>),
     /// Access mode 3: the ioctl only.
     ControlOnly,
+}
+
+/// An opening of a file.
+pub(super) struct OpenFile {
+    /// The node's number.
+    pub number: u64,
+    pub envelope: Arc<Envelope>,
+    /// Who opened it.
+    pub caller: Caller,
+    /// Whether the first read still has to set the access time.
+    pub touches_atime: AtomicBool,
+    state: RwLock<State>,
+}
+
+struct State {
+    /// `None`: taken back.
+    handle: Option<Handle>,
+    /// Only what the kernel still has to write back is let through.
+    refused: bool,
+}
+
+/// Who asks for an open file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asker {
+    /// An application, now.
+    Application,
+    /// The kernel, with pages that were changed while that was allowed.
+    WriteBack,
+}
+
+/// A file that is not closed while this is held.
+pub(super) struct Using<'a>(RwLockReadGuard<'a, State>);
+
+impl std::ops::Deref for Using<'_> {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        self.0
+            .handle
+            .as_deref()
+            .expect("internal error: a guard is only made of an open file")
+    }
+}
+
+impl OpenFile {
+    pub(super) fn new(number: u64, handle: Handle, caller: Caller, touches_atime: bool) -> Self {
+        Self {
+            number,
+            envelope: Arc::clone(handle.envelope()),
+            caller,
+            touches_atime: AtomicBool::new(touches_atime),
+            state: RwLock::new(State {
+                handle: Some(handle),
+                refused: false,
+            }),
+        }
+    }
+
+    /// The file; opened again if it was taken back and may be used now.
+    pub(super) fn get(&self, asker: Asker) -> Result<Using<'_>, VolumeError> {
+        loop {
+            let state = self.state.read();
+            if state.handle.is_some() && (asker == Asker::WriteBack || !state.refused) {
+                return Ok(Using(state));
+            }
+            drop(state);
+            let mut state = self.state.write();
+            if state.handle.is_none() {
+                state.handle = Some(File::open(&self.envelope, &self.caller, false)?);
+            } else {
+                self.envelope.authorise(&self.caller)?;
+            }
+            state.refused = false;
+        }
+    }
+
+    /// Whether it can be taken back.
+    pub(super) fn is_open(&self) -> bool {
+        let state = self.state.read();
+        state.handle.is_some() && !state.refused
+    }
+
+    /// Lets only the kernel's write-back through from now on.
+    pub(super) fn refuse(&self) {
+        self.state.write().refused = true;
+    }
+
+    /// Closes the file, if nobody has been let in again meanwhile.
+    ///
+    /// # Errors
+    /// What waited to be written and could not be.
+    pub(super) fn take_back(&self) -> Result<(), VolumeError> {
+        let mut state = self.state.write();
+        if !state.refused {
+            return Ok(());
+        }
+        let Some(handle) = state.handle.take() else {
+            return Ok(());
+        };
+        drop(state);
+        // What was written while it was allowed goes down while the key is there.
+        handle.land()
+    }
 }
 
 /// Open objects by number; numbers are never used twice.
@@ -43,15 +148,28 @@ impl Handles {
             .ok_or_else(|| posix("find a handle", rustix::io::Errno::BADF))
     }
 
-    pub(super) fn remove(&self, handle: FileHandle) {
-        let object = self.table.write().remove(&handle.0);
-        // Dropped here, without the lock: closing may settle the file.
-        drop(object);
+    pub(super) fn remove(&self, handle: FileHandle) -> Option<Arc<OpenObject>> {
+        self.table.write().remove(&handle.0)
+    }
+
+    /// Everything that is open.
+    pub(super) fn all(&self) -> Vec<Arc<OpenObject>> {
+        self.table.read().values().cloned().collect()
+    }
+
+    /// Whether a file of this number is open.
+    pub(super) fn has(&self, number: u64) -> bool {
+        let table = self.table.read();
+        table
+            .values()
+            .any(|object| matches!(&**object, OpenObject::File(file) if file.number == number))
     }
 
     /// Closes everything.
     pub(super) fn clear(&self) {
-        self.table.write().clear();
+        let all = std::mem::take(&mut *self.table.write());
+        // Dropped here, without the lock: closing may settle files.
+        drop(all);
     }
 }
 
@@ -61,11 +179,16 @@ pub(super) fn posix(operation: &'static str, errno: rustix::io::Errno) -> Volume
 }
 
 impl OpenObject {
-    pub(super) fn file(&self) -> Result<&File, VolumeError> {
+    pub(super) fn open_file(&self) -> Result<&OpenFile, VolumeError> {
         match self {
-            Self::File { handle, .. } => Ok(handle),
+            Self::File(file) => Ok(file),
             Self::Directory(_) => Err(posix("use a directory", rustix::io::Errno::ISDIR)),
             Self::ControlOnly => Err(posix("use", rustix::io::Errno::BADF)),
         }
+    }
+
+    /// The file, for an application.
+    pub(super) fn file(&self) -> Result<Using<'_>, VolumeError> {
+        self.open_file()?.get(Asker::Application)
     }
 }

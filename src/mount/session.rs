@@ -19,7 +19,8 @@ use rustix::mount::{MountFlags, UnmountFlags};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 
 use super::callers::Callers;
-use super::filesystem::{MountOptions, RekeyFs};
+use super::filesystem::{Cache, MountOptions, RekeyFs};
+use super::revocation::Watcher;
 use super::tree::Tree;
 use crate::volume::{Volume, VolumeError};
 
@@ -78,12 +79,17 @@ pub struct Options {
     pub principal: Option<String>,
     /// Every open is recorded, so that paths are composed for all of them.
     pub record_everything: bool,
+    /// Open files keep their access until they are closed.
+    pub soft_revocation: bool,
+    /// How long the kernel keeps what it has read.
+    pub cache: Cache,
 }
 
 /// A mount that answers.
 pub struct Mounted {
     session: Session<RekeyFs>,
     volume: Arc<Volume>,
+    watcher: Watcher,
 }
 
 /// Threads that serve requests: a slow key service or disk must not stop the others.
@@ -115,8 +121,10 @@ pub fn mount(
         callers,
         MountOptions {
             no_atime: options.no_atime || options.read_only,
+            cache: options.cache,
         },
     );
+    let (handles, watch) = filesystem.watched();
     let mut source = std::ffi::OsString::from(SOURCE);
     source.push(volume.path());
     let device = if rustix::process::geteuid().is_root() {
@@ -136,7 +144,18 @@ pub fn mount(
         MountError::Session(e)
     })?;
     raise_readahead(mountpoint);
-    Ok(Mounted { session, volume })
+    let watcher = Watcher {
+        watch,
+        handles,
+        keys: Arc::clone(volume.keys()),
+        notifier: session.notifier(),
+        hard: !options.soft_revocation,
+    };
+    Ok(Mounted {
+        session,
+        volume,
+        watcher,
+    })
 }
 
 impl Mounted {
@@ -147,7 +166,16 @@ impl Mounted {
     /// # Errors
     /// The session's and the volume's.
     pub fn serve(self) -> Result<Vec<VolumeError>, MountError> {
+        let watch = Arc::clone(&self.watcher.watch);
+        let watcher = std::thread::Builder::new()
+            .name("rekeyfs-watcher".to_owned())
+            .spawn(move || self.watcher.run())
+            .map_err(MountError::Session)?;
         let served = self.session.run();
+        watch.stop();
+        if watcher.join().is_err() {
+            log::error!("internal error: the thread that watches keys panicked");
+        }
         let unsettled = self.volume.close()?;
         match served {
             Ok(()) => Ok(unsettled),
