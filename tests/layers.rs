@@ -101,6 +101,7 @@ fn foreign_crates_stay_in_their_rooms() {
                 "mount/filesystem.rs",
                 "mount/handles.rs",
                 "mount/requests.rs",
+                "mount/revocation.rs",
                 "mount/session.rs",
             ],
         ),
