@@ -153,7 +153,8 @@ impl RekeyFs {
         Owner {
             uid: request.uid(),
             gid: request.gid(),
-            mode: mode & !umask & 0o7777,
+            mode: mode & 0o7777,
+            umask,
         }
     }
 
@@ -335,6 +336,9 @@ impl Filesystem for RekeyFs {
             InitFlags::FUSE_PARALLEL_DIROPS,
             InitFlags::FUSE_DO_READDIRPLUS | InitFlags::FUSE_READDIRPLUS_AUTO,
             InitFlags::FUSE_HAS_IOCTL_DIR,
+            // The kernel judges by ACLs and leaves the umask to the directory's default one.
+            InitFlags::FUSE_POSIX_ACL,
+            InitFlags::FUSE_DONT_MASK,
             // Shared mappings of files that are not cached.
             InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP,
         ] {

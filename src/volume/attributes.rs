@@ -2,9 +2,11 @@
 //!
 //! No header is read and no key is needed: the plain size follows from the stored one.
 
+use std::collections::{HashMap, VecDeque};
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use parking_lot::Mutex;
 use rustix::fs::{FileType, Mode, Stat, Timespec, Timestamps};
 
 use super::error::{VolumeError, failed};
@@ -102,6 +104,61 @@ pub(super) fn timestamps(accessed: TimeChange, modified: TimeChange) -> Timestam
     }
 }
 
+/// The change times that applications see of objects whose stored inode has been changed since by
+/// this program alone: a settled record, a header, data that was written late.
+///
+/// The kernel sets a change time to now whatever is changed, and nobody can put it back; programs
+/// (git, tar, backups) take that for a change of their file. As many as are remembered.
+#[derive(Debug, Default)]
+pub(super) struct ChangeTimes(Mutex<(HashMap<u64, Shown>, VecDeque<u64>)>);
+
+#[derive(Debug, Clone, Copy)]
+struct Shown {
+    /// What the stored inode says since the internal change.
+    stored: Time,
+    /// What it said before.
+    shown: Time,
+}
+
+impl ChangeTimes {
+    const MOST: usize = 1 << 16;
+
+    /// The change time to show for a stored one.
+    pub fn shown(&self, inode: u64, stored: Time) -> Time {
+        match self.0.lock().0.get(&inode) {
+            Some(known) if known.stored == stored => known.shown,
+            _ => stored,
+        }
+    }
+
+    /// An internal change has set the stored time from `before` to `after`.
+    pub fn keep(&self, inode: u64, before: Time, after: Time) {
+        let shown = self.shown(inode, before);
+        let mut guard = self.0.lock();
+        let (known, order) = &mut *guard;
+        let kept = Shown {
+            stored: after,
+            shown,
+        };
+        if known.insert(inode, kept).is_none() {
+            order.push_back(inode);
+            if order.len() > Self::MOST
+                && let Some(oldest) = order.pop_front()
+            {
+                known.remove(&oldest);
+            }
+        }
+    }
+
+    /// An application changes the object.
+    pub fn forget(&self, inode: u64) {
+        if let Some(known) = self.0.lock().0.get_mut(&inode) {
+            // It keeps its place in the order.
+            known.shown = known.stored;
+        }
+    }
+}
+
 impl Volume {
     /// The attributes that a stored `stat` means; `target` reads a symlink's stored target.
     ///
@@ -139,7 +196,9 @@ impl Volume {
             blocks: stat.st_blocks.unsigned_abs(),
             accessed: (stat.st_atime, stat.st_atime_nsec as u32),
             modified: (stat.st_mtime, stat.st_mtime_nsec as u32),
-            changed: (stat.st_ctime, stat.st_ctime_nsec as u32),
+            changed: self
+                .change_times
+                .shown(stat.st_ino, (stat.st_ctime, stat.st_ctime_nsec as u32)),
         })
     }
 
@@ -195,5 +254,25 @@ impl Volume {
         self.backing
             .set_owner(fd.as_fd(), uid, gid)
             .map_err(failed("chown"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_of_ours_is_not_shown_and_one_of_an_application_is() {
+        let times = ChangeTimes::default();
+        let (first, second, third) = ((1, 0), (2, 0), (3, 0));
+        times.keep(7, first, second);
+        assert_eq!(times.shown(7, second), first);
+        // A second internal change, then somebody else's.
+        times.keep(7, second, third);
+        assert_eq!(times.shown(7, third), first);
+        assert_eq!(times.shown(7, (4, 0)), (4, 0));
+        assert_eq!(times.shown(8, third), third);
+        times.forget(7);
+        assert_eq!(times.shown(7, third), third);
     }
 }

@@ -28,6 +28,8 @@ pub struct Owner {
     pub gid: u32,
     /// Permission bits, the umask applied.
     pub mode: u32,
+    /// Bits that a new object does not get; a default ACL of its directory stands for it.
+    pub umask: u32,
 }
 
 impl Directory {
@@ -43,6 +45,7 @@ impl Directory {
         owner: Owner,
     ) -> Result<(CString, Handle, Attributes), VolumeError> {
         self.volume().check_writable()?;
+        let (owner, _) = self.masked(owner);
         let stored = self.seal(name)?;
         let (header, key) = self.new_object(caller, ObjectType::File)?;
         let slot = header.encode()?;
@@ -195,6 +198,22 @@ impl Directory {
         })
     }
 
+    /// Applies the umask, unless a default ACL of the directory stands for it; then the backing
+    /// filesystem makes the new object's ACL of that, and of the mode. Tells whether it does.
+    fn masked(&self, owner: Owner) -> (Owner, bool) {
+        let inherits = self
+            .volume()
+            .backing
+            .xattr(self.fd(), super::xattrs::DEFAULT_ACL)
+            .is_ok();
+        let mode = if inherits {
+            owner.mode
+        } else {
+            owner.mode & !owner.umask
+        };
+        (Owner { mode, ..owner }, inherits)
+    }
+
     /// Gives a new object to its owner, as far as the daemon may, and its mode again: chown takes
     /// set-id bits away.
     fn give_to(&self, fd: BorrowedFd<'_>, owner: Owner) -> Result<(), VolumeError> {
@@ -231,13 +250,20 @@ impl Directory {
         owner: Owner,
     ) -> Result<(CString, Attributes), VolumeError> {
         self.volume().check_writable()?;
+        let (owner, inherits) = self.masked(owner);
         let stored = self.seal(name)?;
         let backing = &self.volume().backing;
         let (header, _) = self.new_object(caller, ObjectType::Directory)?;
         let slot = header.encode()?;
         let temporary = names::temporary();
+        // Where an ACL is inherited the mode has its say in it from the beginning.
+        let first_mode = if inherits {
+            Mode::from_raw_mode(owner.mode)
+        } else {
+            Mode::RWXU
+        };
         backing
-            .make_dir_at(self.fd(), &temporary, Mode::RWXU)
+            .make_dir_at(self.fd(), &temporary, first_mode)
             .map_err(failed("mkdir"))?;
         let made = (|| {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
@@ -255,8 +281,10 @@ impl Directory {
             self.give_to(fd.as_fd(), owner)?;
             // A directory that passes its group on passes the bit on too.
             let parent = backing.stat(self.fd()).map_err(failed("stat"))?;
-            self.volume()
-                .set_mode(&fd, owner.mode & 0o7777 | parent.st_mode & 0o2000)?;
+            if !inherits {
+                self.volume()
+                    .set_mode(&fd, owner.mode & 0o7777 | parent.st_mode & 0o2000)?;
+            }
             self.write_companion(&stored)?;
             let header = backing.stat(file.as_fd()).map_err(failed("stat"))?;
             self.rename_new(&temporary, &stored.name)
@@ -332,6 +360,7 @@ impl Directory {
         owner: Owner,
     ) -> Result<(CString, Attributes), VolumeError> {
         self.volume().check_writable()?;
+        let (owner, _) = self.masked(owner);
         self.new_data_key(caller)?;
         let stored = self.seal(name)?;
         self.write_companion(&stored)?;

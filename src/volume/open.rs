@@ -11,6 +11,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
 use super::Id;
+use super::attributes::ChangeTimes;
 use super::backing::Backing;
 use super::directory::Directory;
 use super::durable::NewNames;
@@ -100,6 +101,7 @@ pub struct Volume {
     pub(super) flusher: Flusher,
     pub(super) unpromised: Unpromised,
     pub(super) made: NewNames,
+    pub(super) change_times: ChangeTimes,
 }
 
 /// Seconds since 1970.
@@ -307,6 +309,7 @@ impl Volume {
             flusher: Flusher::new(options.background && !options.read_only),
             unpromised: Unpromised::default(),
             made: NewNames::default(),
+            change_times: ChangeTimes::default(),
             backing,
             keys,
         }))

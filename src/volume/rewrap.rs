@@ -217,6 +217,7 @@ impl Envelope {
     pub(super) fn changing<T>(&self, change: impl FnOnce() -> T) -> T {
         let _guard = self.times.read();
         self.changes.fetch_add(1, Ordering::Relaxed);
+        self.volume.change_times.forget(self.inode);
         change()
     }
 
@@ -272,6 +273,11 @@ impl Envelope {
             .set_times_of(self.reader(), &times)
             // The change is made or not, whatever becomes of the times.
             .unwrap_or_else(|errno| log::warn!("times could not be put back: {errno}"));
+        if let Ok(after) = self.volume.backing.stat(self.reader()) {
+            let changed = |stat: &Stat| (stat.st_ctime, stat.st_ctime_nsec as u32);
+            let times = &self.volume.change_times;
+            times.keep(self.inode, changed(before), changed(&after));
+        }
     }
 
     /// Sets times as an application asks.

@@ -17,6 +17,11 @@ use crate::codec::Reader;
 use crate::primitives::random;
 
 const STORED: &str = "user.rekeyfs.";
+/// A directory's ACL for what is made in it.
+pub(super) const DEFAULT_ACL: &std::ffi::CStr = c"system.posix_acl_default";
+/// POSIX ACLs: the stored objects have them too, so that the backing filesystem keeps them in step
+/// with the modes and hands them on; the kernel above judges by them.
+const ACLS: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
 
 /// The key of an object, for its attributes: asked for only when one is sealed or opened.
 pub trait AttributeKey {
@@ -89,8 +94,11 @@ fn is_sealed(name: &OsStr) -> bool {
     name.as_bytes().starts_with(b"user.")
 }
 
-/// ACLs would be kept and not obeyed: they are refused.
+/// What would be kept and not obeyed is refused.
 fn check_namespace(name: &OsStr) -> Result<(), VolumeError> {
+    if ACLS.contains(&name.as_bytes()) {
+        return Ok(());
+    }
     let known: [&[u8]; 3] = [b"user.", b"security.", b"trusted."];
     if known
         .iter()
@@ -128,7 +136,9 @@ impl Volume {
         };
         Ok(names
             .split(|byte| *byte == 0)
-            .filter(|name| !name.is_empty() && !name.starts_with(b"system."))
+            .filter(|name| {
+                !name.is_empty() && (!name.starts_with(b"system.") || ACLS.contains(name))
+            })
             .filter(|name| name.starts_with(b"user.") == sealed)
             .filter(|name| !sealed || name.starts_with(STORED.as_bytes()))
             .map(<[u8]>::to_vec)

@@ -26,6 +26,7 @@ pub const OWNER: Owner = Owner {
     uid: 0,
     gid: 0,
     mode: 0o644,
+    umask: 0,
 };
 
 /// A keystore with one symmetric key.
