@@ -396,7 +396,6 @@ impl File {
         if self.held.is_anew() {
             return self.hold_anew(part, len);
         }
-        self.cut_rest(part)?;
         let on_medium = self.held.base(len);
         let ends = Ends {
             before: on_medium,

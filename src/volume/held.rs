@@ -61,8 +61,6 @@ struct Pages {
     stale: bool,
     /// The file was cut to nothing, and the medium does not know yet.
     anew: bool,
-    /// What lay behind the last page on the medium is gone.
-    rest_cut: bool,
 }
 
 impl Pages {
@@ -172,28 +170,6 @@ impl File {
         Ok(())
     }
 
-    /// Before bytes wait behind the last page of the medium: the rest behind it, which says the
-    /// length, may still hold what a shrink has left, the beginning of the next group's entry page,
-    /// say. Until what waits is down the medium has zeros up to the end of that page; its tail note
-    /// tells better.
-    pub(super) fn cut_rest(&self, part: &Part<'_>) -> Result<(), VolumeError> {
-        if self.held.is_empty() {
-            return Ok(());
-        }
-        let base = {
-            let pages = self.held.pages.lock();
-            match pages.base {
-                Some(base) if part.last() >= chunks(base) && !pages.rest_cut => base,
-                _ => return Ok(()),
-            }
-        };
-        if !base.is_multiple_of(PAGE) {
-            self.truncate_stored(chunks(base) * PAGE)?;
-        }
-        self.held.pages.lock().rest_cut = true;
-        Ok(())
-    }
-
     /// Keeps a part of a write to a file that was cut to nothing.
     pub(super) fn hold_anew(&self, part: &Part<'_>, len: u64) -> Result<usize, VolumeError> {
         let mut pages = vec![Page::ZERO; (part.last() - part.first() + 1) as usize];
@@ -240,6 +216,13 @@ impl File {
     ) -> Result<usize, VolumeError> {
         if let Some(group) = group {
             self.reserve(group, part)?;
+        }
+        if part.end() > len && !len.is_multiple_of(PAGE) && self.held.base(len) == len {
+            // The rest behind the last page, which says the length, may still hold what a shrink
+            // has left: the beginning of the next group's entry page, say. Until what waits is down
+            // the medium has zeros up to the end of that page, and a tail note that tells better.
+            // Nobody lets bytes down behind the end now: these are the first that wait there.
+            self.truncate_stored(chunks(len) * PAGE)?;
         }
         // What an application sees of its write.
         self.set_times_now()?;
