@@ -80,7 +80,9 @@ fn fsx_finds_every_byte_where_it_was_written() {
 #[test]
 fn stress_ng_verifies_what_it_does() {
     let m = mount("");
-    m.sh("stress-ng --class filesystem --sequential 1 --timeout 1 --verify --temp-path $MNT 2>&1 | tee said >&2; ! grep -qi fail said");
+    // Exit code 3: one of them found no resource, such as a kernel with binderfs.
+    m.sh("stress-ng --class filesystem --sequential 1 --timeout 1 --verify --temp-path $MNT > said 2>&1 || [ $? = 3 ]
+          cat said >&2; ! grep -qi fail: said");
 }
 
 #[test]
