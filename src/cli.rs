@@ -3,6 +3,7 @@
 //! clap, terminals, hints and exit codes are known here alone.
 
 mod audit;
+mod check;
 mod iam;
 mod info;
 mod init;
@@ -56,6 +57,8 @@ enum Command {
     Rekey(rekey::Rekey),
     /// Show an object's metadata
     Info(info::Info),
+    /// Verify a volume that is not mounted, repair it, or save what can be read of it
+    Check(check::Check),
     /// Serve the KMS over HTTP to AWS CLIs and SDKs
     Serve(serve::Serve),
     /// Users, their policies and access keys, with the argument names and the JSON of `aws iam`
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Kms { .. } => return kms::run(&words),
         Command::Rekey(command) => command.run(settings),
         Command::Info(command) => command.run(),
+        Command::Check(command) => command.run(settings),
         Command::Serve(command) => return exit(command.run(settings)),
         Command::Iam(command) => command.run(settings),
         Command::Audit(command) => command.run(settings),

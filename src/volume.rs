@@ -10,6 +10,7 @@
 //!     ├────── File ── contents ── group ── page      a file: header, groups, chunks
 //!     │         ├─ held ── medium          changes of durable pages, and what a power cut may find
 //!     │         └─ rewrap ── header                  both kinds: two slots
+//!     ├────── check                         verifies, repairs and salvages what nobody has mounted
 //!     ├────── flusher                       the thread that lets held changes down
 //!     └────── marker                        the volume file: lock, session, mounted mark
 //!   backing: the system calls, all of them, so that tests can make each one fail
@@ -21,6 +22,7 @@
 
 pub mod attributes;
 pub mod backing;
+pub mod check;
 pub mod contents;
 pub mod create;
 pub mod directory;

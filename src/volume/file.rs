@@ -205,6 +205,29 @@ impl File {
         }
     }
 
+    /// The file of an envelope as long as its stored size says, whatever its record does: for what
+    /// can still be read of a damaged one. Nothing may be written to it.
+    ///
+    /// # Errors
+    /// The key service's; [`VolumeError::CommitmentMismatch`].
+    pub(super) fn without_judgement(
+        envelope: &Arc<Envelope>,
+        caller: &Caller,
+    ) -> Result<Self, VolumeError> {
+        let header = envelope.header();
+        let volume = envelope.volume();
+        let data_key = volume.keys.decrypt(caller, &header.current().wrapped)?;
+        let key = ObjectKey::new(header.object, data_key);
+        header.verify_commitment(&key)?;
+        let file = Self::new(envelope, key, &header);
+        let found = file.layout().plain_len(file.stored_size()?);
+        *file.len.write() = found;
+        file.farthest.store(found, Ordering::Release);
+        // A group that is absent is a hole only if a later one says so.
+        file.set_last_group(u64::MAX);
+        Ok(file)
+    }
+
     fn load_file(
         envelope: &Arc<Envelope>,
         caller: &Caller,
@@ -481,6 +504,42 @@ impl File {
 
     fn first_page(&self) -> EntryPage {
         first_page(self.epoch, self.volume().session)
+    }
+
+    /// Whether the record, or an entry page, is of a session that did not end.
+    pub(super) fn is_unsettled(&self) -> bool {
+        let record = self.with_group(0, self.len(), |group| Ok(group.page.record));
+        let crashed = |record: SizeRecord| self.volume().crashed(record.session);
+        self.dirty.load(Ordering::Acquire) || record.ok().flatten().is_some_and(crashed)
+    }
+
+    /// Writes what recovery has found: afterwards nothing of a crashed session is left in the file.
+    ///
+    /// # Errors
+    /// The backing filesystem's.
+    pub(super) fn renew(&self) -> Result<(), VolumeError> {
+        let len = self.len();
+        let mut next = Some(0);
+        while let Some(index) = next {
+            let shared = self.groups.get(index);
+            let mut slot = shared.write();
+            // A page that does not verify stays as it is.
+            if let Ok(group) = self.load(&mut slot, index, len)
+                && group.present
+                && (group.differs || self.volume().crashed(group.page.session))
+            {
+                self.envelope
+                    .preserving_times(|| self.store_page(group, index, false))?;
+            }
+            drop(slot);
+            next = match self.next_present(index + 1, self.last_group()) {
+                Ok(found) => found.map(|(group, _)| group),
+                Err(VolumeError::GroupUnverified { group }) => Some(group),
+                Err(e) => return Err(e),
+            };
+        }
+        self.dirty.store(true, Ordering::Release);
+        self.settle()
     }
 
     /// Says on disk that the file is exactly as long as it is, if it does not say so.

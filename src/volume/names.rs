@@ -106,6 +106,11 @@ pub fn classify(stored: &[u8]) -> Found {
     }
 }
 
+/// Whether a name is that of a companion.
+pub fn is_companion(stored: &std::ffi::CStr) -> bool {
+    stored.to_bytes().starts_with(COMPANION.as_bytes())
+}
+
 /// Opens a sealed name.
 ///
 /// # Errors

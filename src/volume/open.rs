@@ -138,7 +138,7 @@ pub(super) fn new_header(
     (header, key)
 }
 
-fn open_root(backing: &dyn Backing, path: &Path) -> Result<OwnedFd, VolumeError> {
+pub(super) fn open_root(backing: &dyn Backing, path: &Path) -> Result<OwnedFd, VolumeError> {
     use std::os::unix::ffi::OsStrExt;
     let fault = |errno| VolumeError::Path {
         path: path.to_owned(),
@@ -441,6 +441,14 @@ impl Volume {
 
     pub(super) fn crashed(&self, session: u64) -> bool {
         self.crashed.contains(session)
+    }
+
+    /// Forgets which sessions crashed, with the next write of the volume file: nothing that they
+    /// have written is left to be judged.
+    pub(super) fn forget_crashes(&self) {
+        if let Some(mark) = &self.mark {
+            mark.lock().1.crashed = CrashedSessions::default();
+        }
     }
 
     /// Whether a group's pending entries have to be judged.

@@ -1,0 +1,318 @@
+//! The stored tree: directories one by one, their files handed to threads.
+
+use std::collections::HashSet;
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use parking_lot::Mutex;
+use rustix::fs::{Mode, OFlags};
+
+use super::super::attributes::Kind;
+use super::super::directory::{Directory, StoredEntry, stored_names};
+use super::super::error::{VolumeError, failed};
+use super::super::header::ObjectType;
+use super::super::names::{self, Found};
+use super::super::rewrap::Envelope;
+use super::{State, Trouble, trouble_of};
+
+/// Files that wait for a thread at most.
+const QUEUE: usize = 256;
+
+/// A directory that is to be looked at.
+struct Place {
+    fd: OwnedFd,
+    /// `None`: its key or its header is lost, names cannot be opened.
+    directory: Option<Arc<Directory>>,
+    path: String,
+}
+
+/// A file that is to be read.
+pub(super) struct Job {
+    pub object: OwnedFd,
+    pub path: String,
+}
+
+impl State<'_> {
+    pub(super) fn walk(&self) -> Result<(), VolumeError> {
+        let root = self.volume.root()?;
+        let (sender, receiver) = sync_channel(QUEUE);
+        let receiver = Mutex::new(receiver);
+        std::thread::scope(|scope| {
+            for _ in 0..self.options.threads.max(1) {
+                scope.spawn(|| self.work(&receiver));
+            }
+            let walked = self.walk_from(root, &sender);
+            // The threads end when nothing more can come.
+            drop(sender);
+            walked
+        })
+    }
+
+    fn work(&self, receiver: &Mutex<Receiver<Job>>) {
+        loop {
+            let Ok(job) = receiver.lock().recv() else {
+                return;
+            };
+            self.check_file(&job);
+        }
+    }
+
+    fn walk_from(&self, root: Arc<Directory>, files: &SyncSender<Job>) -> Result<(), VolumeError> {
+        let backing = &self.volume.backing;
+        let fd = backing
+            .open_at(
+                root.fd(),
+                c".",
+                OFlags::RDONLY | OFlags::DIRECTORY,
+                Mode::empty(),
+            )
+            .map_err(failed("open the root directory"))?;
+        let mut places = vec![Place {
+            fd,
+            directory: Some(root),
+            path: "/".to_owned(),
+        }];
+        // Files with several names are read once.
+        let mut seen = HashSet::new();
+        let mut targets = HashSet::new();
+        let mut all_seen = true;
+        while let Some(place) = places.pop() {
+            self.report.lock().directories += 1;
+            let entries = match stored_names(place.fd.as_fd()) {
+                Ok(entries) => entries,
+                Err(errno) => {
+                    self.found(
+                        &place.path,
+                        Trouble::Damaged,
+                        &format!("cannot be listed: {errno}"),
+                    );
+                    all_seen = false;
+                    continue;
+                }
+            };
+            all_seen &= place.directory.is_some();
+            self.check_companions(&place, &entries);
+            for entry in entries {
+                match names::classify(entry.name.as_bytes()) {
+                    Found::Internal => {}
+                    Found::Temporary => self.left_over(&place, &entry),
+                    Found::Foreign => {
+                        let path = self.plain_path(&place, &entry.name);
+                        self.found(&path, Trouble::Foreign, &"not the volume's");
+                    }
+                    Found::Sealed(_) | Found::Long(_) => {
+                        self.visit(&place, &entry, &mut places, &mut seen, &mut targets, files);
+                    }
+                }
+            }
+        }
+        if all_seen {
+            self.check_targets(&targets)?;
+        }
+        Ok(())
+    }
+
+    /// The plain path of a name where it opens, else with the stored name.
+    fn plain_path(&self, place: &Place, stored: &CStr) -> String {
+        let name = place
+            .directory
+            .as_ref()
+            .and_then(|directory| directory.plain_name(stored).ok())
+            .unwrap_or_else(|| stored.to_bytes().to_vec());
+        format!(
+            "{}/{}",
+            place.path.trim_end_matches('/'),
+            String::from_utf8_lossy(&name)
+        )
+    }
+
+    fn visit(
+        &self,
+        place: &Place,
+        entry: &StoredEntry,
+        places: &mut Vec<Place>,
+        seen: &mut HashSet<u64>,
+        targets: &mut HashSet<CString>,
+        files: &SyncSender<Job>,
+    ) {
+        let path = self.plain_path(place, &entry.name);
+        if let Some(directory) = &place.directory
+            && let Err(e) = directory.plain_name(&entry.name)
+        {
+            self.found(
+                &path,
+                Trouble::Damaged,
+                &format!("its name does not open: {e}"),
+            );
+        }
+        let backing = &self.volume.backing;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW;
+        let opened = backing
+            .open_at(place.fd.as_fd(), &entry.name, flags, Mode::empty())
+            .and_then(|object| Ok((backing.stat(object.as_fd())?, object)));
+        let (stat, object) = match opened {
+            Ok(opened) => opened,
+            Err(errno) => {
+                self.found(
+                    &path,
+                    Trouble::Damaged,
+                    &format!("cannot be opened: {errno}"),
+                );
+                return;
+            }
+        };
+        match Kind::of(stat.st_mode) {
+            Some(Kind::File) => {
+                if stat.st_nlink > 1 && !seen.insert(stat.st_ino) {
+                    return;
+                }
+                // The threads end after this one.
+                let _ = files.send(Job { object, path });
+            }
+            Some(Kind::Directory) => places.extend(self.enter(&object, path)),
+            Some(Kind::Symlink) => {
+                self.report.lock().symlinks += 1;
+                if let Ok(target) = backing.read_link_at(object.as_fd(), c"") {
+                    targets.extend(names::target_file(&target));
+                }
+                if let Err(e) = self.volume.read_link_of(&object) {
+                    self.found(
+                        &path,
+                        trouble_of(&e),
+                        &format!("its target does not open: {e}"),
+                    );
+                }
+            }
+            _ => self.report.lock().others += 1,
+        }
+    }
+
+    fn enter(&self, object: &OwnedFd, path: String) -> Option<Place> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let opened = self
+            .volume
+            .with_owner_access(object.as_fd(), Mode::RUSR | Mode::XUSR, || {
+                let backing = &self.volume.backing;
+                backing.open_at(object.as_fd(), c".", flags, Mode::empty())
+            });
+        let fd = match opened {
+            Ok(fd) => fd,
+            Err(errno) => {
+                self.found(
+                    &path,
+                    Trouble::Damaged,
+                    &format!("cannot be opened: {errno}"),
+                );
+                return None;
+            }
+        };
+        self.check_slots(&path, fd.as_fd());
+        let directory = match Directory::open_object(self.volume, object) {
+            Ok(directory) => Some(directory),
+            Err(e) => {
+                let fact = format!("the names in it cannot be opened: {e}");
+                self.found(&path, trouble_of(&e), &fact);
+                None
+            }
+        };
+        if let Some(directory) = &directory
+            && let Err(e) = self.check_attributes(object, &**directory)
+        {
+            self.found(&path, Trouble::Damaged, &e);
+        }
+        Some(Place {
+            fd,
+            directory,
+            path,
+        })
+    }
+
+    /// Whether a rewrap of a directory was interrupted; opening it has wiped the old slot then.
+    fn check_slots(&self, path: &str, fd: std::os::fd::BorrowedFd<'_>) {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let Ok(header) =
+            self.volume
+                .backing
+                .open_at(fd, names::DIRECTORY_HEADER, flags, Mode::empty())
+        else {
+            return;
+        };
+        if let Ok((chosen, _)) = Envelope::read(self.volume, header.as_fd(), ObjectType::Directory)
+            && chosen.other_is_stale
+        {
+            self.interrupted(
+                path,
+                "a rewrap left the old wrap of its data key",
+                || Ok(()),
+            );
+        }
+    }
+
+    fn left_over(&self, place: &Place, entry: &StoredEntry) {
+        let path = format!(
+            "{}/{}",
+            place.path.trim_end_matches('/'),
+            entry.name.to_string_lossy()
+        );
+        let fact = "left by something that was being made or taken away";
+        self.interrupted(&path, fact, || {
+            let is_directory = entry.kind == rustix::fs::FileType::Directory;
+            match (&place.directory, is_directory) {
+                (Some(directory), true) => {
+                    directory.discard_directory(&entry.name);
+                    Ok(())
+                }
+                (_, is_directory) => self
+                    .volume
+                    .backing
+                    .unlink_at(place.fd.as_fd(), &entry.name, is_directory)
+                    .map_err(failed("unlink")),
+            }
+        });
+    }
+
+    fn check_companions(&self, place: &Place, entries: &[StoredEntry]) {
+        let needed: HashSet<CString> = entries
+            .iter()
+            .filter_map(|entry| match names::classify(entry.name.as_bytes()) {
+                Found::Long(companion) => Some(companion),
+                _ => None,
+            })
+            .collect();
+        for entry in entries {
+            if names::is_companion(&entry.name) && !needed.contains(&entry.name) {
+                let path = self.plain_path(place, &entry.name);
+                self.interrupted(&path, "the long name of nothing", || {
+                    self.volume
+                        .backing
+                        .unlink_at(place.fd.as_fd(), &entry.name, false)
+                        .map_err(failed("unlink"))
+                });
+            }
+        }
+    }
+
+    fn check_targets(&self, used: &HashSet<CString>) -> Result<(), VolumeError> {
+        let targets = match self.volume.targets() {
+            Ok(targets) => targets,
+            Err(e) => {
+                self.found("/rekeyfs.targets", Trouble::Damaged, &e);
+                return Ok(());
+            }
+        };
+        for entry in stored_names(targets.as_fd()).map_err(failed("list"))? {
+            if !used.contains(&entry.name) {
+                let path = format!("/rekeyfs.targets/{}", entry.name.to_string_lossy());
+                self.interrupted(&path, "the target of no symlink", || {
+                    self.volume
+                        .backing
+                        .unlink_at(targets.as_fd(), &entry.name, false)
+                        .map_err(failed("unlink"))
+                });
+            }
+        }
+        Ok(())
+    }
+}
