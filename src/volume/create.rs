@@ -424,9 +424,20 @@ impl Directory {
         if let Ok(envelope) = self.volume().envelope_of(object) {
             return File::open(&envelope, caller, true);
         }
+        let volume = self.volume();
+        let stat = volume
+            .backing
+            .stat(object.as_fd())
+            .map_err(failed("stat"))?;
+        if stat.st_nlink > 1 {
+            // Without a header nothing says that it is ours: somebody may have linked another file
+            // of the filesystem to this place. Unlinking takes away only the name.
+            return Err(VolumeError::NotSupported {
+                what: "making a damaged file with several names anew",
+            });
+        }
         let (header, key) = self.new_object(caller, ObjectType::File)?;
         let slot = header.encode()?;
-        let volume = self.volume();
         let fd = volume.reopen(object)?;
         let page = first_page(header.current().number, volume.session);
         let entry_page = page.encode(&key.trailer(), key.object(), 0);

@@ -143,6 +143,13 @@ impl Directory {
             .backing
             .stat(header.as_fd())
             .map_err(failed("stat"))?;
+        // A FIFO or device in its place would answer reads in its own way.
+        if Kind::of(stat.st_mode) != Some(Kind::File) {
+            return Err(VolumeError::WrongType {
+                expected: ObjectType::Directory as u8,
+                found: 0,
+            });
+        }
         Envelope::of(volume, header, &stat, ObjectType::Directory)
     }
 
