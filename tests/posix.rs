@@ -64,12 +64,18 @@ fn pjdfstest_passes_but_for_what_lies_in_fuse_itself() {
 
 #[test]
 fn fsx_finds_every_byte_where_it_was_written() {
+    let number = |name: &str, default: u64| {
+        let given = std::env::var(name).ok();
+        given.and_then(|text| text.parse().ok()).unwrap_or(default)
+    };
+    let (first, operations) = (number("REKEYFS_SEED", 0) * 10, number("REKEYFS_FSX", 8000));
     // The second is as O_DIRECT: the kernel keeps nothing.
     for (options, seeds) in [("", [1, 2]), (",cache=none", [3, 4])] {
         let m = mount(options);
         for seed in seeds {
+            let seed = first + seed;
             m.sh(&format!(
-                "{} -f $SRC/tests/posix/fsx.toml -N 8000 -S {seed} -P $T $MNT/fsx 2>&1 | tail -n 1 | grep -q A-OK",
+                "{} -f $SRC/tests/posix/fsx.toml -N {operations} -S {seed} -P $T $MNT/fsx 2>&1 | tail -n 1 | grep -q A-OK",
                 tool("fsx")
             ));
         }

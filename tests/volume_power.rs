@@ -325,7 +325,8 @@ fn every_pair_of_operations_is_cut_at_every_moment_and_loses_nothing_that_was_pr
 fn random_sequences_lose_nothing_in_two_power_cuts_in_a_row() {
     let world = World::new(Crash::Strict);
     let template = world.dir.path().join("template");
-    let mut next = random(7);
+    let seed = std::env::var("REKEYFS_SEED").ok();
+    let mut next = random(seed.and_then(|text| text.parse().ok()).unwrap_or(7));
     let (mut first_cuts, mut second_cuts) = (0, 0);
     for _ in 0..sequences() {
         let mut sequence = |len: usize| -> Vec<Op> {

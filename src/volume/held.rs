@@ -429,9 +429,28 @@ impl File {
             intents.pop_front();
         }
         match ends {
-            Some(ends) => self.truncate_stored(ends.after),
+            Some(ends) => {
+                self.note_tail(ends.after)?;
+                self.truncate_stored(ends.after)
+            }
             None => Ok(()),
         }
+    }
+
+    /// Lets the entry page say where a file of `len` bytes ends, if it does not: the page in which
+    /// it ends may have been let down before all others.
+    fn note_tail(&self, len: u64) -> Result<(), VolumeError> {
+        let last = chunks(len).checked_sub(1).map_or(0, group_of);
+        let shared = self.groups.get(last);
+        let mut slot = shared.write();
+        let group = self.load(&mut slot, last, self.farthest())?;
+        let tail = Self::tail_in(last, len);
+        if !group.present || group.page.tail == tail {
+            return Ok(());
+        }
+        let mut page = group.page.clone();
+        page.tail = tail;
+        self.replace_page(&mut slot, last, page, false)
     }
 
     /// Tells the medium that the file was cut to nothing.

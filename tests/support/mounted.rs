@@ -37,7 +37,7 @@ impl Mount {
         // A hanging mount must end as a failed test.
         Command::new("timeout")
             .args([
-                "-s", "KILL", "240", "bash", "-euo", "pipefail", "-c", script,
+                "-s", "KILL", "3700", "bash", "-euo", "pipefail", "-c", script,
             ])
             .env("PATH", path)
             .env("T", dir)
