@@ -22,6 +22,8 @@ use super::open::Volume;
 
 /// Names of one directory that are synced one by one; more of them with the whole filesystem.
 const FEW: usize = 16;
+/// Directories that are remembered; beyond them the next fsync syncs the whole filesystem.
+const MOST: usize = 4096;
 
 /// What was made and may not be durable, by the inode of the directory's header.
 #[derive(Default)]
@@ -29,6 +31,8 @@ pub(super) struct NewNames {
     directories: Mutex<HashMap<u64, Names>>,
     /// Quicker than the lock: most syncs find nothing.
     any: AtomicBool,
+    /// There were more directories than are remembered.
+    overflow: AtomicBool,
 }
 
 #[derive(Default)]
@@ -43,7 +47,12 @@ struct Names {
 
 impl NewNames {
     fn change(&self, directory: u64, change: impl FnOnce(&mut Names)) {
-        change(self.directories.lock().entry(directory).or_default());
+        let mut all = self.directories.lock();
+        if all.len() >= MOST && !all.contains_key(&directory) {
+            all.clear();
+            self.overflow.store(true, Ordering::Release);
+        }
+        change(all.entry(directory).or_default());
         self.any.store(true, Ordering::Release);
     }
 
@@ -70,7 +79,7 @@ impl NewNames {
     fn take(&self, directory: u64) -> Names {
         let mut all = self.directories.lock();
         let names = all.remove(&directory).unwrap_or_default();
-        if all.is_empty() {
+        if all.is_empty() && !self.overflow.load(Ordering::Acquire) {
             self.any.store(false, Ordering::Release);
         }
         names
@@ -108,6 +117,17 @@ impl Volume {
     pub fn owes_nothing(&self) -> bool {
         self.made.is_empty()
     }
+
+    /// Makes everything durable if more was made than is remembered.
+    fn sync_forgotten(&self) -> Result<(), VolumeError> {
+        if !self.made.overflow.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.backing
+            .sync_filesystem(self.root_fd())
+            .inspect_err(|_| self.made.overflow.store(true, Ordering::Release))
+            .map_err(failed("sync the filesystem"))
+    }
 }
 
 impl Directory {
@@ -116,6 +136,7 @@ impl Directory {
     /// # Errors
     /// The backing filesystem's.
     pub fn sync_way_to(&self, stored: &CStr) -> Result<(), VolumeError> {
+        self.volume().sync_forgotten()?;
         let inode = self.envelope().inode();
         let (header, name) = self.volume().made.owed(inode, stored);
         if name {
@@ -135,6 +156,7 @@ impl Directory {
     /// # Errors
     /// The backing filesystem's.
     pub fn sync(&self, data_only: bool) -> Result<(), VolumeError> {
+        self.volume().sync_forgotten()?;
         let made = &self.volume().made;
         let inode = self.envelope().inode();
         let names = made.take(inode);
@@ -226,5 +248,36 @@ impl Directory {
             }
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_forgotten_is_owed_all_the_same() {
+        let made = NewNames::default();
+        assert!(made.is_empty());
+        for header in 0..2 * MOST as u64 {
+            made.directory(header);
+        }
+        assert!(made.directories.lock().len() <= MOST);
+        assert!(made.overflow.load(Ordering::Acquire) && !made.is_empty());
+        // The directories that are remembered are synced: the forgotten ones are not forgiven.
+        for header in 0..2 * MOST as u64 {
+            made.take(header);
+        }
+        assert!(!made.is_empty());
+    }
+
+    #[test]
+    fn a_new_header_is_owed_until_it_is_durable() {
+        let made = NewNames::default();
+        made.directory(7);
+        assert_eq!(made.owed(7, c"name"), (true, false));
+        made.header_is_durable(7);
+        assert_eq!(made.owed(7, c"name"), (false, false));
+        assert_eq!(made.owed(8, c"name"), (false, false));
     }
 }
