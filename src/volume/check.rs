@@ -161,7 +161,9 @@ pub fn check(
     let mut report = state.report.into_inner();
     report.findings.sort_by(|a, b| a.path.cmp(&b.path));
     walked?;
-    let whole = report.count(Trouble::Damaged) == 0 && report.count(Trouble::NoKey) == 0;
+    let whole = [Trouble::Damaged, Trouble::NoKey, Trouble::Interrupted]
+        .iter()
+        .all(|trouble| report.count(*trouble) == 0);
     if options.repair && whole {
         // Every record is of this session now: lengths are judged strictly again.
         volume.forget_crashes();

@@ -187,6 +187,8 @@ impl File {
             .checked_add(data.len() as u64)
             .filter(|end| *end <= MAX_PLAIN)
             .ok_or(VolumeError::FileTooLarge { limit: MAX_PLAIN })?;
+        // Before anything is accepted: what cannot be let down must not pile up.
+        self.make_room()?;
         let written = self.envelope.changing(|| {
             let len = self.len.read();
             if end <= *len {
@@ -206,7 +208,7 @@ impl File {
             self.envelope.publish_len(Some(*len));
             result
         })?;
-        self.land_if_full()?;
+        self.hurry_if_many();
         Ok(written)
     }
 
@@ -396,17 +398,24 @@ impl File {
         if self.held.is_anew() {
             return self.hold_anew(part, len);
         }
-        let on_medium = self.held.base(len);
-        let ends = Ends {
-            before: on_medium,
-            after: on_medium.max(part.end()),
-        };
+        // A part that does not make the file longer leaves its end alone, wherever the medium has it:
+        // what waits behind it may come down at any moment.
+        let ends = (part.end() > len).then_some(Ends {
+            before: len,
+            after: part.end(),
+        });
+        // A floor may be too low, not too high.
+        let floor = self.held.base(len).min(len);
+        let announced = ends.map(|ends| Ends {
+            before: floor,
+            ..ends
+        });
         let shared = self.groups.get(part.group);
-        if ends.after > ends.before {
-            self.announce(ends)?;
+        if let Some(announced) = announced {
+            self.announce(announced)?;
         }
         if part.group > 0 {
-            self.mark_dirty(Some(ends))?;
+            self.mark_dirty(announced)?;
         }
         let mut slot = shared.write();
         let group = self.load(&mut slot, part.group, len)?;
@@ -422,7 +431,8 @@ impl File {
         let linking = self.begin_group(group, part.group)?;
         let seals = self.seal_pages(&group.key, part.first(), &mut pages);
         let seals: Vec<_> = (part.first()..).zip(seals).collect();
-        let plan = self.plan(group, part.group, Some(ends), &seals);
+        let plan = self.plan(group, part.group, ends, &seals);
+        let ends = ends.unwrap_or(Ends::from((len, len)));
         let written = self.carry_out(&mut slot, ends, part, &plan, &pages);
         if written.is_ok() {
             if let Some(group) = slot.as_mut() {
@@ -632,7 +642,9 @@ impl File {
             let at = (index % GROUP_CHUNKS) as usize;
             page.set(at, plan.after.entries[at]);
         }
-        page.tail = Self::tail_in(part.group, new_len);
+        if new_len > len {
+            page.tail = Self::tail_in(part.group, new_len);
+        }
         let present = slot.as_ref().is_some_and(|group| group.present);
         if present || pages_done > 0 {
             self.replace_page(slot, part.group, page, false)?;

@@ -66,6 +66,8 @@ pub struct File {
     pub(super) syncs: Syncs,
     /// Whether anybody may rely on what is on the medium: of a new file from its first sync on.
     promised: AtomicBool,
+    /// What waited could not be written: the record on the medium is all that counts.
+    abandoned: AtomicBool,
     /// For reading: pages are being read or written; for writing: a sync begins, or the medium is
     /// told that the file was cut to nothing.
     pub(super) writing: RwLock<()>,
@@ -88,8 +90,23 @@ impl Handle {
         Self(Arc::clone(file))
     }
 
-    /// Drops what cannot be written, so that the file can be closed.
-    pub(super) fn give_up(&self) {
+    /// Drops what cannot be written, so that the file can be closed; not while others have it open,
+    /// who may still sync it.
+    ///
+    /// What the medium has is judged by what it says, as after a crash: no record is written.
+    pub(super) fn give_up(&self, error: &VolumeError) {
+        let opened = self.envelope.opened.lock();
+        if opened.handles > 1 {
+            return;
+        }
+        let object = self.key.object();
+        log::error!(
+            "object {}: changes of a file that was closed are lost: {error}",
+            crate::codec::hex(object)
+        );
+        self.syncs.fail();
+        self.abandoned.store(true, Ordering::Release);
+        self.volume().distrust(object, 0);
         let landing = self.held.land();
         self.drop_held(&landing);
     }
@@ -112,6 +129,8 @@ impl Drop for Handle {
         // Under the lock: the next open must not read the record before it is settled.
         if let Err(e) = self.0.settle() {
             log::warn!("a file could not be settled and stays open to recovery: {e}");
+            let landing = self.0.held.land();
+            self.0.drop_held(&landing);
         }
         opened.file = None;
         self.0.envelope.publish_len(None);
@@ -201,6 +220,7 @@ impl File {
             held: Held::default(),
             syncs: Syncs::default(),
             promised: AtomicBool::new(!envelope.volume().unpromised.contains(&header.object)),
+            abandoned: AtomicBool::new(false),
             writing: RwLock::new(()),
         }
     }
@@ -335,7 +355,8 @@ impl File {
             .record
             .ok_or(VolumeError::GroupUnverified { group: 0 })?;
         let volume = self.volume();
-        let crashed = volume.crashed(record.session);
+        let crashed =
+            volume.crashed(record.session) || volume.is_crashed(&page, self.key.object(), 0);
         let is_old = record.session != volume.session && !crashed;
         self.record_is_old.store(is_old, Ordering::Relaxed);
         self.set_last_group(record.last_group);
@@ -431,7 +452,12 @@ impl File {
             let last = chunks(len) - 1;
             let shared = self.groups.get(group_of(last));
             let mut slot = shared.write();
-            let Ok(group) = self.load(&mut slot, group_of(last), len) else {
+            let loaded = self.load(&mut slot, group_of(last), len);
+            // What cannot be read now is not what does not verify.
+            if let Err(e @ VolumeError::Backing { .. }) = loaded {
+                return Err(e);
+            }
+            let Ok(group) = loaded else {
                 drop(slot);
                 self.groups.forget(group_of(last));
                 len = (group_of(last) * GROUP_CHUNKS * PAGE).max(floor);
@@ -506,7 +532,7 @@ impl File {
         first_page(self.epoch, self.volume().session)
     }
 
-    /// Whether the record, or an entry page, is of a session that did not end.
+    /// Whether the record is of a session that did not end.
     pub(super) fn is_unsettled(&self) -> bool {
         let record = self.with_group(0, self.len(), |group| Ok(group.page.record));
         let crashed = |record: SizeRecord| self.volume().crashed(record.session);
@@ -523,8 +549,12 @@ impl File {
         while let Some(index) = next {
             let shared = self.groups.get(index);
             let mut slot = shared.write();
+            let loaded = self.load(&mut slot, index, len);
+            if let Err(e @ VolumeError::Backing { .. }) = loaded {
+                return Err(e);
+            }
             // A page that does not verify stays as it is.
-            if let Ok(group) = self.load(&mut slot, index, len)
+            if let Ok(group) = loaded
                 && group.present
                 && (group.differs || self.volume().crashed(group.page.session))
             {
@@ -547,6 +577,9 @@ impl File {
     /// # Errors
     /// The backing filesystem's; the file then stays open to recovery.
     pub fn settle(&self) -> Result<(), VolumeError> {
+        if self.abandoned.load(Ordering::Acquire) {
+            return Ok(());
+        }
         self.land()?;
         let len = self.len.read();
         if !self.dirty.load(Ordering::Acquire) || self.volume().read_only {

@@ -69,15 +69,16 @@ impl Flusher {
             .add(|queue| queue.open.push(Arc::downgrade(envelope)));
     }
 
-    /// Lets down what waits at once. Tells whether there is a thread that does.
-    pub fn hurry(&self) -> bool {
+    /// Whether there is a thread.
+    pub fn is_running(&self) -> bool {
+        !self.shared.queue.lock().stopped
+    }
+
+    /// Lets down what waits at once.
+    pub fn hurry(&self) {
         let mut queue = self.shared.queue.lock();
-        if queue.stopped {
-            return false;
-        }
-        queue.hurry = true;
+        queue.hurry = !queue.stopped;
         self.shared.changed.notify_all();
-        true
     }
 
     /// Keeps a file open until nothing waits in it, in place of its last handle. Tells whether it
@@ -165,8 +166,7 @@ fn run(shared: &Shared) {
         }
         for handle in closed {
             if let Err(e) = handle.land() {
-                log::error!("changes of a file that was closed are lost: {e}");
-                handle.give_up();
+                handle.give_up(&e);
             }
         }
     }

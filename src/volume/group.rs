@@ -373,6 +373,10 @@ impl File {
             let written = backing.write(fd, &mut [IoSlice::new(&bytes.0)], at);
             written.map_err(|(_, errno)| errno)
         };
+        if durable && written.is_err_and(|errno| errno != Errno::NOSPC) {
+            // It may have been the failure of an earlier write, which is told only once.
+            self.syncs.fail();
+        }
         written.map_err(failed("write an entry page"))?;
         group.present = true;
         group.differs = false;

@@ -274,18 +274,22 @@ impl File {
         }
     }
 
-    /// Lets down what waits, if there is too much of it.
-    pub(super) fn land_if_full(&self) -> Result<(), VolumeError> {
+    /// Lets down what waits of this file, if too much waits of all of them.
+    pub(super) fn make_room(&self) -> Result<(), VolumeError> {
         let of_file = self.held.count.load(Ordering::Relaxed);
-        if of_file == 0 {
-            return Ok(());
-        }
         let of_volume = self.volume().held_pages.load(Ordering::Relaxed);
-        let many = of_file > MANY_OF_FILE;
-        if of_volume > MOST_OF_VOLUME || many && !self.volume().flusher.hurry() {
+        let nobody_else = of_file > MANY_OF_FILE && !self.volume().flusher.is_running();
+        if of_file > 0 && of_volume > MOST_OF_VOLUME || nobody_else {
             return self.land();
         }
         Ok(())
+    }
+
+    /// Lets somebody else let down what waits, if there is much of it.
+    pub(super) fn hurry_if_many(&self) {
+        if self.held.count.load(Ordering::Relaxed) > MANY_OF_FILE {
+            self.volume().flusher.hurry();
+        }
     }
 
     /// Lets down everything that waits; the times stay. No lock of the file may be held.
@@ -462,6 +466,7 @@ impl File {
         pages.anew = false;
         let end = pages.waiting_len.unwrap_or(0);
         self.farthest.fetch_max(end, Ordering::AcqRel);
+        self.held.count.store(pages.count(), Ordering::Release);
         drop(pages);
         self.volume().held_pages.fetch_sub(1, Ordering::Relaxed);
         self.tidy(0, 0)
@@ -527,7 +532,11 @@ impl File {
             group.medium.note_changed(chunk_in_group, &self.syncs);
         }
         self.replace_page(&mut slot, index, page, durable)?;
-        self.finish_group(index, linking)?;
+        if let Err(e) = self.finish_group(index, linking) {
+            // Its seals are on the medium, and their pages will not be.
+            self.distrust(&mut slot, index);
+            return Err(e);
+        }
         Ok(Intent { group: index, runs })
     }
 

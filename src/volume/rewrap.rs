@@ -227,12 +227,13 @@ impl Envelope {
         &self,
         change: impl FnOnce() -> Result<T, VolumeError>,
     ) -> Result<T, VolumeError> {
-        let seen = self.changes.load(Ordering::Relaxed);
-        let before = self
-            .volume
-            .backing
-            .stat(self.reader())
-            .map_err(failed("stat"))?;
+        let (seen, before) = {
+            // No application is in the middle of a change.
+            let _guard = self.times.write();
+            let before = self.volume.backing.stat(self.reader());
+            let seen = self.changes.load(Ordering::Relaxed);
+            (seen, before.map_err(failed("stat"))?)
+        };
         let result = change();
         let _guard = self.times.write();
         if self.changes.load(Ordering::Relaxed) == seen {

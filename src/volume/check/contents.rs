@@ -84,6 +84,10 @@ impl State<'_> {
                 || file.renew(),
             );
         }
+        if self.options.repair && self.volume.sizes_may_change() {
+            // Whatever the record says, entry pages may be of a session that crashed.
+            file.renew()?;
+        }
         Ok((bytes, lost))
     }
 
