@@ -17,6 +17,8 @@ pub struct Umount {
     mountpoint: PathBuf,
 }
 
+/// How long a mount may be busy without a process that uses it.
+const BRIEFLY: Duration = Duration::from_secs(2);
 /// How long the daemon may take to write everything back and end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -29,10 +31,19 @@ impl Umount {
         if let Ok(root) = std::fs::File::open(&path) {
             let _ = rustix::fs::syncfs(root.as_fd());
         }
-        match unmount(&path, false) {
-            Ok(()) => {}
-            Err(MountError::Busy { path }) => return Err(busy(&path)),
-            Err(e) => return Err(e.into()),
+        let start = Instant::now();
+        loop {
+            match unmount(&path, false) {
+                Ok(()) => break,
+                // A file that has just been closed, or a process that has just ended: soon it is not.
+                Err(MountError::Busy { path })
+                    if start.elapsed() < BRIEFLY && users_of(&path).is_empty() =>
+                {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err(MountError::Busy { path }) => return Err(busy(&path)),
+                Err(e) => return Err(e.into()),
+            }
         }
         // A read-only mount has nothing to write back, and shares its lock.
         if entry.read_only {
