@@ -12,7 +12,7 @@ use rekeyfs::volume::backing::Backing;
 use rekeyfs::volume::{Directory, RewrapRequest, VolumeError};
 use rustix::fs::RenameFlags;
 use rustix::io::Errno;
-use support::{Fate, Faulty, Keys, OWNER, keys, make_key, read_all, temporary};
+use support::{Fate, Faulty, Keys, OWNER, copy_tree, keys, make_key, read_all, temporary};
 
 const CHUNK: usize = 4096;
 const GROUP: usize = 64 * CHUNK;
@@ -65,20 +65,6 @@ impl World {
         let _ = std::fs::remove_dir_all(&path);
         copy_tree(&self.dir.path().join("template"), &path);
         path
-    }
-}
-
-/// Copies files and directories. In this process: a child would inherit the lock of a volume that
-/// another test has open.
-fn copy_tree(from: &Path, to: &Path) {
-    std::fs::create_dir(to).expect("mkdir");
-    for entry in std::fs::read_dir(from).expect("list").flatten() {
-        let target = to.join(entry.file_name());
-        if entry.file_type().expect("type").is_dir() {
-            copy_tree(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), &target).expect("copy");
-        }
     }
 }
 

@@ -133,17 +133,10 @@ struct World {
 /// The chunks of a file as the next mount finds them.
 type Found = Result<Vec<Result<Vec<u8>, VolumeError>>, VolumeError>;
 
-fn copy_tree(from: &Path, to: &Path) {
+/// A fresh copy in place of what is there.
+fn copy_over(from: &Path, to: &Path) {
     let _ = std::fs::remove_dir_all(to);
-    std::fs::create_dir(to).expect("mkdir");
-    for entry in std::fs::read_dir(from).expect("list").flatten() {
-        let target = to.join(entry.file_name());
-        if entry.file_type().expect("type").is_dir() {
-            copy_tree(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), &target).expect("copy");
-        }
-    }
+    support::copy_tree(from, to);
 }
 
 fn run(file: &mut Option<Handle>, reopen: impl Fn() -> Handle, op: Op) {
@@ -206,7 +199,7 @@ impl World {
         before: &[u8],
     ) -> (PathBuf, Arc<Disk>, Vec<Vec<u8>>) {
         let path = self.dir.path().join(name);
-        copy_tree(from, &path);
+        copy_over(from, &path);
         let stored = path.join(&self.stored);
         let inode = std::fs::metadata(&stored).expect("stat").ino();
         let disk = Arc::new(Disk::new(inode, std::fs::read(&stored).expect("read")));
@@ -238,7 +231,7 @@ impl World {
 
     fn after_cut(&self, path: &Path) -> (PathBuf, Arc<Volume>) {
         let copy = path.with_extension("cut");
-        copy_tree(path, &copy);
+        copy_over(path, &copy);
         let volume = self.open(Arc::new(System), &copy, true);
         (copy, volume)
     }
@@ -357,7 +350,7 @@ fn random_sequences_lose_nothing_in_two_power_cuts_in_a_row() {
         // The next mount goes on with what it finds, and the power goes again.
         for (image, before) in images {
             let second = world.dir.path().join("second");
-            copy_tree(&path, &second);
+            copy_over(&path, &second);
             std::fs::write(second.join(&world.stored), image).expect("write");
             let (path, disk, states) = world.record(&second, "again", &more, &before);
             let (copy, volume) = world.after_cut(&path);

@@ -129,6 +129,20 @@ pub fn stored_path(root: &Path, directory: &Directory, name: &str) -> PathBuf {
     root.join(stored.to_str().expect("ASCII"))
 }
 
+/// Copies files and directories. In this process: a child would inherit the lock of a volume that
+/// another test has open.
+pub fn copy_tree(from: &Path, to: &Path) {
+    std::fs::create_dir(to).expect("mkdir");
+    for entry in std::fs::read_dir(from).expect("list").flatten() {
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("type").is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), &target).expect("copy");
+        }
+    }
+}
+
 /// Everything in a file.
 pub fn read_all(file: &File) -> Result<Vec<u8>, VolumeError> {
     let mut out = Vec::new();
