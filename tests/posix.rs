@@ -173,3 +173,23 @@ os.chown("suid", 1, 1); assert os.stat("suid").st_mode & 0o6000 == 0
     .expect("write");
     m.sh("python3 posix.py");
 }
+
+/// open(O_RDONLY|O_TRUNC) reaches a FUSE filesystem before the kernel asks whether the file runs.
+#[test]
+fn a_program_that_runs_is_not_emptied() {
+    let m = mount("");
+    m.sh(
+        r#"cp "$(command -v sleep)" $MNT/program; chmod +x $MNT/program
+        $MNT/program 100 & trap "kill $!" EXIT
+        python3 - $MNT/program <<'PY'
+import errno, os, sys
+for flags in [os.O_RDONLY | os.O_TRUNC, os.O_WRONLY, os.O_RDWR | os.O_TRUNC]:
+    try:
+        os.open(sys.argv[1], flags)
+        raise SystemExit(f"opened with {flags:o}")
+    except OSError as e:
+        assert e.errno == errno.ETXTBSY, e
+PY
+        cmp "$(command -v sleep)" $MNT/program"#,
+    );
+}

@@ -568,14 +568,18 @@ impl Filesystem for RekeyFs {
                 return Err(VolumeError::ReadOnly);
             }
             let truncate = flags.0 & libc::O_TRUNC != 0;
+            // The kernel asks whether the program runs before it opens for writing, but only
+            // after an open for reading that truncates: too late, the text would be gone.
+            if truncate && !writes && self.handles.is_executed(node.number) {
+                return Err(posix("truncate", rustix::io::Errno::TXTBSY));
+            }
             let caller = self.caller_about(request, &node, None)?;
             let open = || self.open_or_start_over(&node, &caller, truncate);
             let handle = self.noting(request, &node, open)?;
             if truncate && request.uid() != 0 {
                 self.clear_set_id(&node, &self.tree.object(&node)?)?;
             }
-            let touches = flags.0 & libc::O_NOATIME == 0;
-            let object = OpenFile::new(node.number, handle, caller, touches);
+            let object = OpenFile::new(node.number, handle, caller, flags.0);
             Ok((OpenObject::File(object), self.open_flags(writes)))
         }, (object, flags) => reply.opened(self.handles.insert(object), flags));
     }
@@ -860,8 +864,7 @@ impl Filesystem for RekeyFs {
             let make = || directory.create_file(&caller, name, owner);
             let (stored, handle, attributes) = self.noting(request, &parent, make)?;
             self.tree.remember(&parent, stored, &attributes);
-            let touches = flags & libc::O_NOATIME == 0;
-            let object = OpenFile::new(attributes.inode, handle, caller, touches);
+            let object = OpenFile::new(attributes.inode, handle, caller, flags);
             Ok((OpenObject::File(object), attributes))
         }, (object, made) => {
             let handle = self.handles.insert(object);

@@ -15,6 +15,9 @@ use crate::kms::service::Caller;
 use crate::volume::directory::ListedName;
 use crate::volume::{Envelope, File, Handle, VolumeError};
 
+/// What the kernel adds to the flags of an open for execve(2) (include/linux/fs.h).
+const FMODE_EXEC: i32 = 1 << 5;
+
 /// An open file or directory.
 pub(super) enum OpenObject {
     File(OpenFile),
@@ -32,6 +35,8 @@ pub(super) struct OpenFile {
     pub caller: Caller,
     /// Whether the first read still has to set the access time.
     pub touches_atime: AtomicBool,
+    /// Whether it was opened to be executed.
+    executes: bool,
     state: RwLock<State>,
 }
 
@@ -66,12 +71,13 @@ impl std::ops::Deref for Using<'_> {
 }
 
 impl OpenFile {
-    pub(super) fn new(number: u64, handle: Handle, caller: Caller, touches_atime: bool) -> Self {
+    pub(super) fn new(number: u64, handle: Handle, caller: Caller, flags: i32) -> Self {
         Self {
             number,
             envelope: Arc::clone(handle.envelope()),
             caller,
-            touches_atime: AtomicBool::new(touches_atime),
+            touches_atime: AtomicBool::new(flags & libc::O_NOATIME == 0),
+            executes: flags & FMODE_EXEC != 0,
             state: RwLock::new(State {
                 handle: Some(handle),
                 refused: false,
@@ -159,10 +165,19 @@ impl Handles {
 
     /// Whether a file of this number is open.
     pub(super) fn has(&self, number: u64) -> bool {
+        self.any_file(|file| file.number == number)
+    }
+
+    /// Whether a file of this number is a program that runs.
+    pub(super) fn is_executed(&self, number: u64) -> bool {
+        self.any_file(|file| file.number == number && file.executes)
+    }
+
+    fn any_file(&self, wanted: impl Fn(&OpenFile) -> bool) -> bool {
         let table = self.table.read();
         table
             .values()
-            .any(|object| matches!(&**object, OpenObject::File(file) if file.number == number))
+            .any(|object| matches!(&**object, OpenObject::File(file) if wanted(file)))
     }
 
     /// Closes everything.
