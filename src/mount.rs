@@ -14,6 +14,7 @@ pub mod filesystem;
 mod handles;
 pub mod ioctl;
 mod requests;
+mod resealing;
 mod revocation;
 pub mod session;
 pub mod tree;

@@ -9,14 +9,15 @@
 //!     │           └─ durable                 what an fsync owes to the way to an object
 //!     ├────── File ── contents ── group ── page      a file: header, groups, chunks
 //!     │         ├─ held ── medium          changes of durable pages, and what a power cut may find
-//!     │         └─ rewrap ── header                  both kinds: two slots
+//!     │         ├─ rewrap ── header                  both kinds: two slots
+//!     │         └─ reseal                  both kinds: another data key, while it is in use
 //!     ├────── check                         verifies, repairs and salvages what nobody has mounted
 //!     ├────── flusher                       the thread that lets held changes down
 //!     └────── marker                        the volume file: lock, session, mounted mark
 //!   backing: the system calls, all of them, so that tests can make each one fail
 //! ```
 //!
-//! Lock order: an envelope's `opened`, its `rewrap` mutex, its `times`, its file's `len`, `landing`,
+//! Lock order: a directory's `moving`, an envelope's `opened`, its `rewrap` mutex, its `times`, its file's `len`, `landing`,
 //! `writing`, the groups in ascending order, what is held, the table of groups. A lock is never held
 //! while the key service is asked, but for `opened` and `rewrap`.
 
@@ -40,6 +41,7 @@ pub mod names;
 pub mod open;
 pub mod page;
 pub mod remove;
+pub mod reseal;
 pub mod resize;
 pub mod rewrap;
 pub mod subkeys;
@@ -48,10 +50,11 @@ pub mod xattrs;
 pub use attributes::{Attributes, Kind};
 pub use backing::Backing;
 pub use create::Owner;
-pub use directory::Directory;
+pub use directory::{Directory, ListedName};
 pub use error::VolumeError;
 pub use file::{File, Handle};
 pub use open::{Crash, InitOptions, OpenOptions, Volume};
+pub use reseal::{Reseal, ResealProgress, Step};
 pub use rewrap::{Envelope, RewrapRequest, Rewrapped};
 
 /// A 16-byte random identity: of a volume, or of an object.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rekeyfs::kms::service::ReEncryptRequest;
 use rekeyfs::volume::backing::Backing;
-use rekeyfs::volume::{Directory, RewrapRequest, VolumeError};
+use rekeyfs::volume::{Directory, Reseal, RewrapRequest, VolumeError};
 use rustix::fs::RenameFlags;
 use rustix::io::Errno;
 use support::{Fate, Faulty, Keys, OWNER, copy_tree, keys, make_key, read_all, temporary};
@@ -68,7 +68,7 @@ impl World {
     }
 }
 
-type Operation = fn(&World, &Directory) -> Result<(), VolumeError>;
+type Operation = fn(&World, &Arc<Directory>) -> Result<(), VolumeError>;
 
 fn file(world: &World, root: &Directory) -> Result<rekeyfs::volume::Handle, VolumeError> {
     world.keys.open_file(root, "file")
@@ -198,6 +198,24 @@ fn operations() -> Vec<(&'static str, Operation)> {
             };
             envelope.rewrap(&w.keys.caller, &request).map(|_| ())
         }),
+        ("reseal", |w, r| {
+            let stored = r.seal(OsStr::new("file"))?.name;
+            let envelope = r.volume().envelope_of(&r.object(&stored)?)?;
+            Reseal::of_file(&envelope, &w.keys.caller)?
+                .run()
+                .map(|_| ())
+        }),
+        ("write while a reseal is half done", |w, r| {
+            let file = file(w, r)?;
+            let reseal = Reseal::of_file(file.envelope(), &w.keys.caller)?;
+            file.write(4 * CHUNK as u64 - 50, &[0xa2; 100])?;
+            reseal.step()?;
+            file.write(contents().len() as u64, &[0xaa; 3 * CHUNK])?;
+            reseal.run().map(|_| ())
+        }),
+        ("reseal the root directory", |w, r| {
+            Reseal::of_directory(r, &w.keys.caller)?.run().map(|_| ())
+        }),
         ("rewrap a directory", |w, r| {
             let request = RewrapRequest {
                 re_encrypt: ReEncryptRequest {
@@ -259,6 +277,9 @@ fn states(world: &World, name: &str, operation: Operation) -> (Vec<u8>, Vec<u8>)
     assert!(volume.close().expect("close").is_empty());
     let mut middle = contents();
     match name {
+        "write while a reseal is half done" => {
+            middle[4 * CHUNK - 50..4 * CHUNK + 50].fill(0xa2);
+        }
         "truncate down and up" => middle.truncate(GROUP + 77),
         "overwrite twice in a row" | "overwrite twice while open" => {
             middle[3 * CHUNK..4 * CHUNK].fill(0xa5);

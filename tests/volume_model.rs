@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 use rekeyfs::kms::service::ReEncryptRequest;
-use rekeyfs::volume::{Directory, Handle, Kind, RewrapRequest, Volume};
+use rekeyfs::volume::{Directory, Handle, Kind, Reseal, RewrapRequest, Step, Volume};
 use rustix::fs::RenameFlags;
 use support::{Fate, Faulty, Keys, OWNER, keys, make_key, read_all, temporary};
 
@@ -38,6 +38,8 @@ enum Op {
         grow: bool,
     },
     Rewrap,
+    /// So many steps of a reseal, a new one or the one that was left.
+    Reseal(u8),
     Reopen,
     Remount,
     /// As kill -9.
@@ -72,6 +74,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (offset(), len(), any::<bool>()).prop_map(|(at, len, grow)| Op::ZeroRange { at, len, grow }),
         1 => (offset(), len(), any::<bool>()).prop_map(|(at, len, grow)| Op::Allocate { at, len, grow }),
         1 => Just(Op::Rewrap),
+        2 => (0..6_u8).prop_map(Op::Reseal),
         2 => Just(Op::Reopen),
         1 => Just(Op::Remount),
         2 => Just(Op::Crash),
@@ -186,6 +189,16 @@ impl Subject {
                     .rewrap(caller, &request)
                     .expect("rewrap");
             }
+            Op::Reseal(steps) => {
+                let envelope = self.file().envelope();
+                let reseal = Reseal::of_file(envelope, &self.keys.caller).expect("reseal");
+                for _ in 0..steps {
+                    if matches!(reseal.step().expect("step"), Step::Done) {
+                        break;
+                    }
+                }
+                assert_eq!(reseal.progress().lost, 0);
+            }
             Op::Reopen => self.open_again(false),
             Op::Remount => {
                 let unsettled = self.open.as_ref().expect("open").0.close().expect("close");
@@ -285,6 +298,8 @@ enum TreeOp {
         from: (u8, u8),
         to: (u8, u8),
     },
+    /// So many steps of a reseal.
+    Reseal(u8, u8),
 }
 
 fn tree_op() -> impl Strategy<Value = TreeOp> {
@@ -298,6 +313,7 @@ fn tree_op() -> impl Strategy<Value = TreeOp> {
         4 => (place(), place(), any::<bool>()).prop_map(|(from, to, no_replace)| TreeOp::Rename { from, to, no_replace }),
         1 => (place(), place()).prop_map(|(from, to)| TreeOp::Exchange { from, to }),
         1 => (place(), place()).prop_map(|(from, to)| TreeOp::Link { from, to }),
+        2 => (0..4_u8, 0..4_u8).prop_map(|(d, steps)| TreeOp::Reseal(d, steps)),
     ]
 }
 
@@ -360,6 +376,18 @@ fn apply_to_tree(
             if let Ok(file) = result {
                 file.set_len(*len).expect("set_len");
                 model.insert(path, Node::File(*len));
+            }
+        }
+        TreeOp::Reseal(d, steps) => {
+            if !is_directory(model, &parent(*d)) {
+                return;
+            }
+            let reseal = Reseal::of_directory(&directory(volume, &parent(*d)), caller);
+            let reseal = reseal.expect("reseal");
+            for _ in 0..*steps {
+                if matches!(reseal.step().expect("step"), Step::Done) {
+                    break;
+                }
             }
         }
         TreeOp::MakeDirectory(d, n) => {
@@ -437,6 +465,11 @@ fn apply_to_tree(
             if !kinds_fit {
                 return;
             }
+            let inode = |dir: &str, name: &str| {
+                let found = directory(volume, dir).lookup(OsStr::new(name));
+                found.ok().map(|(_, attributes)| attributes.inode)
+            };
+            let same = target.is_some() && inode(&d1, &n1) == inode(&d2, &n2);
             let flags = if *no_replace {
                 RenameFlags::NOREPLACE
             } else {
@@ -448,6 +481,11 @@ fn apply_to_tree(
                 OsStr::new(&n2),
                 flags,
             );
+            if same {
+                // Two names of one object: POSIX leaves both.
+                assert_eq!(result.is_ok(), !*no_replace, "{result:?}");
+                return;
+            }
             let full = target == Some(Node::Directory) && !below(model, &p2).is_empty();
             let expected = !(full || *no_replace && target.is_some());
             assert_eq!(result.is_ok(), expected, "{result:?}");

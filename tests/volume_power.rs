@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use disk::{Cut, Disk};
 use rekeyfs::volume::backing::{Backing, System};
-use rekeyfs::volume::{Crash, File, Handle, OpenOptions, Volume, VolumeError};
+use rekeyfs::volume::{Crash, File, Handle, OpenOptions, Reseal, Volume, VolumeError};
 use support::{Keys, keys, stored_path, temporary};
 
 const CHUNK: u64 = 4096;
@@ -28,6 +28,10 @@ enum Op {
     Punch(u64, u64),
     Sync,
     Reopen,
+    /// Begins a reseal and stops in the middle.
+    ResealHalf,
+    /// Ends it, or does a whole one.
+    Reseal,
 }
 
 /// The file that they work on: data, a hole, a group border, a partly filled tail.
@@ -59,6 +63,8 @@ fn operations() -> Vec<Op> {
         Op::Punch(GROUP - CHUNK, 2 * CHUNK),
         Op::Sync,
         Op::Reopen,
+        Op::ResealHalf,
+        Op::Reseal,
     ]
 }
 
@@ -77,7 +83,7 @@ fn apply_to_model(op: Op, bytes: &mut Vec<u8>) {
             let at = (at as usize).min(end);
             bytes[at..end].fill(0);
         }
-        Op::Sync | Op::Reopen => {}
+        Op::Sync | Op::Reopen | Op::ResealHalf | Op::Reseal => {}
     }
 }
 
@@ -139,7 +145,7 @@ fn copy_over(from: &Path, to: &Path) {
     support::copy_tree(from, to);
 }
 
-fn run(file: &mut Option<Handle>, reopen: impl Fn() -> Handle, op: Op) {
+fn run(keys: &Keys, file: &mut Option<Handle>, reopen: impl Fn() -> Handle, op: Op) {
     if let Op::Reopen = op {
         *file = None;
         *file = Some(reopen());
@@ -154,6 +160,14 @@ fn run(file: &mut Option<Handle>, reopen: impl Fn() -> Handle, op: Op) {
         Op::Len(len) => file.set_len(len).expect("truncate"),
         Op::Punch(at, len) => file.punch(at, len).expect("punch"),
         Op::Sync => file.sync(true).expect("sync"),
+        Op::ResealHalf | Op::Reseal => {
+            let reseal = Reseal::of_file(file.envelope(), &keys.caller).expect("reseal");
+            if let Op::Reseal = op {
+                reseal.run().expect("reseal");
+            } else {
+                reseal.step().expect("step");
+            }
+        }
         Op::Reopen => {}
     }
 }
@@ -210,7 +224,7 @@ impl World {
         let mut states = vec![before.to_vec()];
         for (number, op) in ops.iter().enumerate() {
             disk.step(2 * number + 1);
-            run(&mut file, open, *op);
+            run(&self.keys, &mut file, open, *op);
             let mut state = states[number].clone();
             apply_to_model(*op, &mut state);
             states.push(state);

@@ -16,7 +16,7 @@ use crate::mount::control::{self, Control};
 use crate::mount::ioctl::{self, Answer, AskFlags, Field};
 use crate::rotate::{Place, Progress, rewrap_tree};
 use crate::volume::backing::System;
-use crate::volume::{OpenOptions, RewrapRequest, Volume};
+use crate::volume::{Directory, Kind, OpenOptions, Reseal, RewrapRequest, Volume, VolumeError};
 
 #[derive(Args)]
 pub struct Rekey {
@@ -44,12 +44,20 @@ pub struct Rekey {
     /// Check everything, change nothing
     #[arg(long)]
     dry_run: bool,
-    /// `new`: a new data key (reseal)
+    /// Give each object a new data key and encrypt its contents again under it (reseal), after
+    /// what else is asked for
     #[arg(long, value_name = "new")]
-    data_key: Option<String>,
+    data_key: Option<DataKey>,
     /// Say nothing but faults
     #[arg(short, long)]
     quiet: bool,
+}
+
+/// What becomes of data keys.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum DataKey {
+    /// They are replaced.
+    New,
 }
 
 struct Lines {
@@ -71,10 +79,10 @@ impl Progress for Lines {
 
 impl Rekey {
     pub fn run(&self, settings: &Settings) -> Result<(), Fault> {
-        if self.data_key.is_some() {
+        if self.data_key.is_some() && self.dry_run {
             return Err(Fault::new(
-                Exit::Failed,
-                "a new data key (reseal): not available in this version",
+                Exit::Usage,
+                "--data-key new cannot be tried by --dry-run",
             ));
         }
         if self.destination_key_id.as_deref() == Some("") {
@@ -84,16 +92,17 @@ impl Rekey {
         let request = self.request()?;
         let mut offline = Offline {
             settings,
+            reseals: self.data_key.is_some(),
             volume: None,
         };
         // The hints and the exit code of the last fault are the program's.
         let mut last = Fault::new(Exit::Failed, "");
         let mut lines = Lines {
             quiet: self.quiet,
-            verb: if self.dry_run {
-                "could rekey"
-            } else {
-                "rekeyed"
+            verb: match (self.dry_run, self.data_key) {
+                (true, _) => "could rekey",
+                (false, None) => "rekeyed",
+                (false, Some(DataKey::New)) => "resealed",
             },
         };
         let mut failed = 0;
@@ -156,14 +165,29 @@ impl Rekey {
         request: &RewrapRequest,
         offline: &mut Offline<'_>,
     ) -> (Place, Result<(), Fault>) {
-        match self.by_ioctl(path) {
-            Some(result) => (Place::Mounted, result),
-            None => (Place::Stored, offline.rewrap(path, request)),
+        // A new data key alone leaves the KMS key as it is.
+        let asks_re_encrypt = self.data_key.is_none()
+            || self.destination_key_id.is_some()
+            || self.destination_encryption_context.is_some()
+            || self.destination_encryption_algorithm.is_some();
+        let rewrap = asks_re_encrypt.then(|| Control::Rewrap(Box::new(request.clone())));
+        let reseal = self.data_key.map(|_| Control::Reseal);
+        let (mut place, mut result) = (Place::Mounted, Ok(()));
+        for control in rewrap.into_iter().chain(reseal) {
+            (place, result) = match self.by_ioctl(path, &control) {
+                Some(result) => (Place::Mounted, result),
+                None => (Place::Stored, offline.apply(path, &control)),
+            };
+            if result.is_err() {
+                break;
+            }
         }
+        (place, result)
     }
 
     /// Asks the mount; `None` when the path is in none.
-    fn by_ioctl(&self, path: &Path) -> Option<Result<(), Fault>> {
+    fn by_ioctl(&self, path: &Path, control: &Control) -> Option<Result<(), Fault>> {
+        let reseals = matches!(control, Control::Reseal);
         let fd = match open(path) {
             Ok(fd) => fd,
             Err(errno) => return Some(Err(Fault::new(Exit::Failed, errno.to_string()))),
@@ -186,10 +210,12 @@ impl Rekey {
         ];
         let fields: Vec<_> = texts
             .iter()
+            .filter(|_| !reseals)
             .filter_map(|(field, text)| text.as_ref().map(|text| (*field, text.as_bytes())))
             .collect();
         let flags = AskFlags {
             dry_run: self.dry_run,
+            new_data_key: reseals,
             ..AskFlags::default()
         };
         let Some(mut bytes) = ioctl::ask(flags, 0, &fields) else {
@@ -198,6 +224,7 @@ impl Rekey {
         };
         let result = crate::sys::ioctl_struct(fd.as_fd(), ioctl::REENCRYPT, &mut bytes);
         match result {
+            Ok(()) if reseals => Some(await_reseal(&fd)),
             Ok(()) => Some(Ok(())),
             Err(e) if e.raw_os_error() == Some(libc::ENOTTY) => None,
             Err(e) => {
@@ -233,14 +260,35 @@ pub fn open(path: &Path) -> Result<OwnedFd, rustix::io::Errno> {
         .or_else(|_| rustix::fs::open(path, flags | OFlags::RDONLY, Mode::empty()))
 }
 
+/// Waits until the mount has done a reseal.
+fn await_reseal(fd: &OwnedFd) -> Result<(), Fault> {
+    loop {
+        let mut value = [0; 4096];
+        let read = rustix::fs::fgetxattr(fd, "user.kms.reseal", &mut value)
+            .map_err(|errno| Fault::new(Exit::Failed, errno.to_string()))?;
+        let text = String::from_utf8_lossy(&value[..read]).into_owned();
+        match text.split([' ', '=']).nth(1) {
+            Some("done") => return Ok(()),
+            Some("running") => std::thread::sleep(std::time::Duration::from_millis(20)),
+            _ => {
+                let fact = text.split_once("error=").map_or(&*text, |(_, error)| error);
+                let hint = "ask again to go on with it";
+                return Err(Fault::new(Exit::Failed, fact.to_owned()).hint(hint));
+            }
+        }
+    }
+}
+
 /// Work on stored objects of a volume that is not mounted.
 struct Offline<'a> {
     settings: &'a Settings,
+    /// Contents are changed, not only headers.
+    reseals: bool,
     volume: Option<(PathBuf, Arc<Volume>)>,
 }
 
 impl Offline<'_> {
-    fn rewrap(&mut self, path: &Path, request: &RewrapRequest) -> Result<(), Fault> {
+    fn apply(&mut self, path: &Path, control: &Control) -> Result<(), Fault> {
         let failed = |e: std::io::Error| Fault::new(Exit::Failed, e.to_string());
         let path = path.canonicalize().map_err(failed)?;
         let volume = self.volume_of(&path)?;
@@ -251,7 +299,6 @@ impl Offline<'_> {
             .map_err(|e| failed(e.into()))?
             .st_uid;
         let uid = rustix::process::geteuid().as_raw();
-        let control = Control::Rewrap(Box::new(request.clone()));
         let is_owner = uid == 0 || uid == owner;
         let own = volume.own_caller();
         let asked = self.settings.caller()?;
@@ -260,15 +307,28 @@ impl Offline<'_> {
             None => own.clone(),
         };
         // Where the object is in the tree is sealed.
-        let object = Object {
+        let about = Object {
             id: Some(hex(&envelope.header().object)),
             path: None,
         };
         let caller = caller.from_source(Source {
-            object: Some(object),
+            object: Some(about),
             ..(*asked.source).clone()
         });
-        match control::apply(&envelope, &caller, is_owner, &control) {
+        let told = |errno| VolumeError::Path {
+            path: path.clone(),
+            errno,
+        };
+        let reseal = || -> Result<(), VolumeError> {
+            let reseal = match Kind::of(rustix::fs::fstat(&object).map_err(told)?.st_mode) {
+                Some(Kind::Directory) => {
+                    Reseal::of_directory(&Directory::open_object(&volume, &object)?, &caller)?
+                }
+                _ => Reseal::of_file(&envelope, &caller)?,
+            };
+            reseal.run().map(|_| ())
+        };
+        match control::apply(&envelope, &caller, is_owner, control, reseal) {
             Ok(_) => Ok(()),
             Err(failure) => Err(failure.error.into()),
         }
@@ -289,7 +349,8 @@ impl Offline<'_> {
         }
         let kms = self.settings.open()?;
         let options = OpenOptions {
-            offline: true,
+            // What a crash leaves of contents is recognised by the session that wrote it.
+            offline: !self.reseals,
             ..OpenOptions::default()
         };
         let volume = Volume::open(Arc::new(System), kms, root, options)?;

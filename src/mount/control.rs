@@ -32,6 +32,8 @@ pub enum Attribute {
     CiphertextBlob,
     /// `user.kms.data_key`
     DataKey,
+    /// `user.kms.reseal`
+    Reseal,
     /// `user.kms.error`
     Error,
 }
@@ -48,6 +50,7 @@ impl Attribute {
             b"re_encrypt" => Some(Self::ReEncrypt),
             b"ciphertext_blob" => Some(Self::CiphertextBlob),
             b"data_key" => Some(Self::DataKey),
+            b"reseal" => Some(Self::Reseal),
             b"error" => Some(Self::Error),
             _ => None,
         })
@@ -74,7 +77,10 @@ impl Control {
     pub fn from_attribute(attribute: Attribute, value: &[u8]) -> Result<Self, VolumeError> {
         if matches!(
             attribute,
-            Attribute::EncryptionAlgorithm | Attribute::CiphertextBlob | Attribute::Error
+            Attribute::EncryptionAlgorithm
+                | Attribute::CiphertextBlob
+                | Attribute::Reseal
+                | Attribute::Error
         ) {
             return Err(VolumeError::NotSupported {
                 what: "setting a read-only attribute",
@@ -114,11 +120,12 @@ impl Control {
             Attribute::DataKey => {
                 Err(Exception::validation("the only value of user.kms.data_key is new").into())
             }
-            Attribute::EncryptionAlgorithm | Attribute::CiphertextBlob | Attribute::Error => {
-                Err(VolumeError::NotSupported {
-                    what: "setting a read-only attribute",
-                })
-            }
+            Attribute::EncryptionAlgorithm
+            | Attribute::CiphertextBlob
+            | Attribute::Reseal
+            | Attribute::Error => Err(VolumeError::NotSupported {
+                what: "setting a read-only attribute",
+            }),
         }
     }
 }
@@ -160,16 +167,17 @@ impl From<VolumeError> for Failure {
     }
 }
 
-/// Does what is asked, for `caller`, who may if `is_owner`.
+/// Does what is asked, for `caller`, who may if `is_owner`. `reseal` does what there is to do for a
+/// new data key, or begins it.
 ///
 /// # Errors
-/// [`VolumeError::NotOwner`], [`VolumeError::NotSupported`] for a reseal, those of
-/// [`Envelope::rewrap`].
+/// [`VolumeError::NotOwner`], those of [`Envelope::rewrap`] and of `reseal`.
 pub fn apply(
     envelope: &Envelope,
     caller: &Caller,
     is_owner: bool,
     control: &Control,
+    reseal: impl FnOnce() -> Result<(), VolumeError>,
 ) -> Result<Outcome, Failure> {
     let response = match control {
         Control::Query => None,
@@ -177,10 +185,8 @@ pub fn apply(
             return Err(VolumeError::NotOwner.into());
         }
         Control::Reseal => {
-            return Err(VolumeError::NotSupported {
-                what: "a new data key (reseal)",
-            }
-            .into());
+            reseal()?;
+            None
         }
         Control::Rewrap(request) => Some(envelope.rewrap(caller, request)?),
     };
@@ -289,7 +295,7 @@ pub fn date(seconds: i64) -> String {
         .unwrap_or_else(|| seconds.to_string())
 }
 
-/// The value of a control attribute for a caller.
+/// The value of a control attribute for a caller; `reseal` tells how far a reseal is.
 ///
 /// # Errors
 /// [`VolumeError::NoAttribute`] when there is none.
@@ -298,6 +304,7 @@ pub fn read(
     outcomes: &Outcomes,
     uid: u32,
     attribute: Attribute,
+    reseal: impl FnOnce() -> Option<String>,
 ) -> Result<Vec<u8>, VolumeError> {
     let header = envelope.header();
     let epoch = header.current();
@@ -311,8 +318,9 @@ pub fn read(
         Attribute::DataKey => Some(format!(
             "epoch={} created={}",
             epoch.number,
-            date(header.created)
+            date(epoch.made_at.unwrap_or(header.created))
         )),
+        Attribute::Reseal => reseal(),
         Attribute::ReEncrypt => recorded().re_encrypt,
         Attribute::Error => recorded().error,
     };

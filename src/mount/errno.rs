@@ -74,7 +74,7 @@ pub fn of(error: &VolumeError) -> i32 {
         VolumeError::NotEmpty | VolumeError::NotAnEmptyDirectory { .. } => ENOTEMPTY,
         VolumeError::VolumeExists { .. } => libc::EEXIST,
         VolumeError::Invalid { .. } => EINVAL,
-        VolumeError::VolumeBusy { .. } => EBUSY,
+        VolumeError::VolumeBusy { .. } | VolumeError::ResealRuns => EBUSY,
     }
 }
 

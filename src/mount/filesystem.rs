@@ -22,6 +22,7 @@ use super::callers::{self, Callers};
 use super::control::Outcomes;
 use super::convert::{TTL, device_number, file_attr, file_type, time_change, ttl};
 use super::handles::{Asker, Handles, OpenFile, OpenObject, posix};
+use super::resealing::Resealing;
 use super::revocation::Watch;
 use super::tree::{Node, ROOT, Tree};
 use super::{errno, ioctl};
@@ -57,7 +58,8 @@ pub struct MountOptions {
 
 /// The filesystem as fuser drives it.
 pub struct RekeyFs {
-    pub(super) tree: Tree,
+    pub(super) tree: Arc<Tree>,
+    pub(super) resealing: Arc<Resealing>,
     handles: Arc<Handles>,
     watch: Arc<Watch>,
     pub(super) outcomes: Outcomes,
@@ -100,8 +102,9 @@ impl RekeyFs {
     /// Serves `tree` to `callers`.
     pub fn new(tree: Tree, callers: Callers, options: MountOptions) -> Self {
         Self {
-            tree,
+            tree: Arc::new(tree),
             callers,
+            resealing: Arc::default(),
             handles: Arc::default(),
             watch: Arc::default(),
             outcomes: Outcomes::default(),
@@ -112,6 +115,11 @@ impl RekeyFs {
     /// What a watcher of this filesystem shares with it.
     pub(super) fn watched(&self) -> (Arc<Handles>, Arc<Watch>) {
         (Arc::clone(&self.handles), Arc::clone(&self.watch))
+    }
+
+    /// What the thread that reseals shares with it.
+    pub(super) fn resealed(&self) -> (Arc<Tree>, Arc<Resealing>) {
+        (Arc::clone(&self.tree), Arc::clone(&self.resealing))
     }
 
     /// How the kernel may cache a file that is opened.
@@ -579,6 +587,7 @@ impl Filesystem for RekeyFs {
             if truncate && request.uid() != 0 {
                 self.clear_set_id(&node, &self.tree.object(&node)?)?;
             }
+            self.resealing.resume(&node, handle.envelope(), &caller);
             let object = OpenFile::new(node.number, handle, caller, flags.0);
             Ok((OpenObject::File(object), self.open_flags(writes)))
         }, (object, flags) => reply.opened(self.handles.insert(object), flags));
@@ -687,6 +696,7 @@ impl Filesystem for RekeyFs {
             let directory = self.tree.directory(&node)?;
             let caller = self.caller_about(request, &node, None)?;
             self.noting(request, &node, || directory.envelope().authorise(&caller))?;
+            self.resealing.resume(&node, directory.envelope(), &caller);
             Ok(OpenObject::Directory(Arc::default()))
         }, object => reply.opened(self.handles.insert(object), FopenFlags::empty()));
     }
@@ -741,13 +751,13 @@ impl Filesystem for RekeyFs {
             }
             let skip = offset.saturating_sub(2) as usize;
             for (at, entry) in names.iter().enumerate().skip(skip) {
-                // Gone since it was listed: the kernel would not find it either.
-                let Ok(found) = directory.attributes(&entry.stored) else {
+                let name = OsStr::from_bytes(&entry.name);
+                // Gone since it was listed: the kernel would not find it either. Under a new
+                // stored name if a reseal has moved it.
+                let Ok(found) = self.tree.found_listed(&node, &directory, entry) else {
                     continue;
                 };
-                self.tree.remember(&node, entry.stored.clone(), &found);
                 let attr = file_attr(found.inode, &found);
-                let name = OsStr::from_bytes(&entry.name);
                 let (at, ino) = (at as u64 + 3, INodeNo(found.inode));
                 if reply.add(ino, at, name, &self.ttl(&attr), &attr, GENERATION) {
                     self.tree.forget(found.inode, 1);

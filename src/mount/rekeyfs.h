@@ -25,7 +25,7 @@
 
 /* flags */
 #define REKEYFS_DRY_RUN 0x1           /* DryRun: checks everything, changes nothing */
-#define REKEYFS_NEW_DATA_KEY 0x2      /* reseal: EOPNOTSUPP in this version */
+#define REKEYFS_NEW_DATA_KEY 0x2      /* reseal, in the background: user.kms.reseal tells how far it is */
 #define REKEYFS_QUERY 0x4             /* changes nothing, returns key, algorithm, generation */
 #define REKEYFS_IGNORE_CIPHERTEXT 0x8 /* DryRunModifiers: only with REKEYFS_DRY_RUN */
 

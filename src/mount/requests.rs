@@ -27,7 +27,8 @@ impl RekeyFs {
                 Err(VolumeError::NoDataKey) => return Err(VolumeError::NoAttribute),
                 result => result?,
             };
-            return control::read(&envelope, &self.outcomes, request.uid(), attribute);
+            let reseal = || self.resealing.describe(&envelope);
+            return control::read(&envelope, &self.outcomes, request.uid(), attribute, reseal);
         }
         let object = self.tree.object(&node)?;
         if !Volume::is_sealed_xattr(name) {
@@ -139,7 +140,8 @@ impl RekeyFs {
         let owner = self.tree.attributes(node)?.uid;
         let is_owner = request.uid() == 0 || request.uid() == owner;
         let caller = self.about(self.caller(request)?, node, None);
-        control::apply(envelope, &caller, is_owner, control)
+        let reseal = || self.resealing.begin(&self.tree, node, &caller);
+        control::apply(envelope, &caller, is_owner, control, reseal)
     }
 
     pub(super) fn remove_xattr(

@@ -20,6 +20,7 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags};
 
 use super::callers::Callers;
 use super::filesystem::{Cache, MountOptions, RekeyFs};
+use super::resealing::Resealing;
 use super::revocation::Watcher;
 use super::tree::Tree;
 use crate::volume::{Volume, VolumeError};
@@ -90,6 +91,8 @@ pub struct Mounted {
     session: Session<RekeyFs>,
     volume: Arc<Volume>,
     watcher: Watcher,
+    tree: Arc<Tree>,
+    resealing: Arc<Resealing>,
 }
 
 /// Threads that serve requests: a slow key service or disk must not stop the others.
@@ -125,6 +128,7 @@ pub fn mount(
         },
     );
     let (handles, watch) = filesystem.watched();
+    let (tree, resealing) = filesystem.resealed();
     let mut source = std::ffi::OsString::from(SOURCE);
     source.push(volume.path());
     let device = if rustix::process::geteuid().is_root() {
@@ -155,6 +159,8 @@ pub fn mount(
         session,
         volume,
         watcher,
+        tree,
+        resealing,
     })
 }
 
@@ -171,7 +177,17 @@ impl Mounted {
             .name("rekeyfs-watcher".to_owned())
             .spawn(move || self.watcher.run())
             .map_err(MountError::Session)?;
+        let (tree, resealing) = (self.tree, Arc::clone(&self.resealing));
+        let resealer = std::thread::Builder::new()
+            .name("rekeyfs-resealer".to_owned())
+            .spawn(move || resealing.run(&tree));
         let served = self.session.run();
+        self.resealing.stop();
+        match resealer.map(std::thread::JoinHandle::join) {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => log::error!("internal error: the thread that reseals panicked"),
+            Err(e) => log::error!("there was no thread for reseals: {e}"),
+        }
         watch.stop();
         if watcher.join().is_err() {
             log::error!("internal error: the thread that watches keys panicked");

@@ -16,7 +16,9 @@ use parking_lot::{Mutex, RwLock};
 use rustix::fs::RenameFlags;
 use rustix::io::Errno;
 
-use crate::volume::{Attributes, Directory, Envelope, Kind, Volume, VolumeError};
+use crate::volume::{
+    Attributes, Directory, Envelope, Kind, ListedName, Reseal, Step, Volume, VolumeError,
+};
 
 /// The root's number.
 pub const ROOT: u64 = 1;
@@ -403,6 +405,26 @@ impl Tree {
         Ok(attributes)
     }
 
+    /// Finds what was listed, and remembers it.
+    ///
+    /// # Errors
+    /// `ENOENT` when it is gone.
+    pub fn found_listed(
+        &self,
+        parent: &Arc<Node>,
+        directory: &Directory,
+        listed: &ListedName,
+    ) -> Result<Attributes, VolumeError> {
+        use std::os::unix::ffi::OsStrExt;
+        let _names = self.names.read();
+        let (stored, found) = match directory.attributes(&listed.stored) {
+            Ok(found) => (listed.stored.clone(), found),
+            Err(_) => directory.lookup(OsStr::from_bytes(&listed.name))?,
+        };
+        self.remember(parent, stored, &found);
+        Ok(found)
+    }
+
     /// The node that a name means, if the kernel knows it.
     fn known(&self, directory: &Directory, stored: &std::ffi::CStr) -> Option<Arc<Node>> {
         let inode = directory.attributes(stored).ok()?.inode;
@@ -504,6 +526,34 @@ impl Tree {
             place.anchor = None;
         }
         Ok(())
+    }
+
+    /// Does a step of a reseal, and lets the nodes follow whose names it moves.
+    ///
+    /// # Errors
+    /// As [`Reseal::step`].
+    pub fn reseal(&self, reseal: &Reseal) -> Result<Step, VolumeError> {
+        if !reseal.moves_names() {
+            return reseal.step();
+        }
+        let _names = self.names.write();
+        let step = reseal.step()?;
+        if let Step::More(moved) = &step {
+            for name in moved {
+                let node = self.nodes.lock().get(&name.inode).cloned();
+                let Some(node) = node else {
+                    continue;
+                };
+                let mut place = node.place.lock();
+                // Sealed names differ between directories.
+                for link in &mut place.links {
+                    if link.stored == name.old {
+                        link.stored.clone_from(&name.new);
+                    }
+                }
+            }
+        }
+        Ok(step)
     }
 
     /// How many nodes the kernel knows.

@@ -176,9 +176,17 @@ impl Volume {
             what: "a file type",
         })?;
         let stored = stat.st_size.unsigned_abs();
+        let envelope = (kind == Kind::File)
+            .then(|| self.known_envelope(stat.st_ino))
+            .flatten();
+        let kept = envelope.as_ref().and_then(|envelope| envelope.kept_times());
+        let (modified, changed) = kept.unwrap_or((
+            (stat.st_mtime, stat.st_mtime_nsec as u32),
+            (stat.st_ctime, stat.st_ctime_nsec as u32),
+        ));
         let size = match kind {
-            Kind::File => self
-                .open_len(stat.st_ino)
+            Kind::File => envelope
+                .and_then(|envelope| envelope.open_len())
                 .unwrap_or_else(|| self.layout.plain_len(stored)),
             Kind::Symlink => names::target_len(stored, target),
             Kind::Directory => stored,
@@ -195,16 +203,9 @@ impl Volume {
             size,
             blocks: stat.st_blocks.unsigned_abs(),
             accessed: (stat.st_atime, stat.st_atime_nsec as u32),
-            modified: (stat.st_mtime, stat.st_mtime_nsec as u32),
-            changed: self
-                .change_times
-                .shown(stat.st_ino, (stat.st_ctime, stat.st_ctime_nsec as u32)),
+            modified,
+            changed: self.change_times.shown(stat.st_ino, changed),
         })
-    }
-
-    fn open_len(&self, inode: u64) -> Option<u64> {
-        self.known_envelope(inode)
-            .and_then(|envelope| envelope.open_len())
     }
 
     /// The attributes of an open object (also one opened with O_PATH).

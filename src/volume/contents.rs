@@ -283,7 +283,7 @@ impl File {
             },
             last_group: self.last_group(),
             session: self.volume().session,
-            lowest_epoch: self.epoch,
+            lowest_epoch: self.keys().lowest(),
         });
         self.replace_page(&mut slot, 0, page, true)?;
         self.record_is_old.store(false, Ordering::Release);
@@ -303,7 +303,7 @@ impl File {
                 },
                 last_group: self.last_group(),
                 session: self.volume().session,
-                lowest_epoch: self.epoch,
+                lowest_epoch: self.keys().lowest(),
             });
         }
     }
@@ -349,7 +349,8 @@ impl File {
 
     /// Forgets a group whose page on disk may be old or new, as after a crash.
     pub(super) fn distrust(&self, slot: &mut Option<Group>, index: u64) {
-        self.volume().distrust(self.key.object(), index);
+        self.faults.fetch_add(1, Ordering::AcqRel);
+        self.volume().distrust(self.object(), index);
         *slot = None;
     }
 
@@ -518,6 +519,9 @@ impl File {
                 *previous = None;
             }
         }
+        if !seals.is_empty() {
+            self.raise_epoch(&mut before);
+        }
         before.sealings += seals.len() as u64;
         self.intend(&mut before, index, ends);
         let mut after = before.clone();
@@ -564,9 +568,7 @@ impl File {
                 .ok_or(VolumeError::GroupUnverified { group: part.group })?;
             group.page = plan.after.clone();
             group.page.session = self.volume().session;
-            let entry_page = group
-                .page
-                .encode(&self.trailer_key, self.key.object(), part.group);
+            let entry_page = self.encode_page(&group.page, part.group)?;
             let result = backing.write(
                 fd,
                 &mut [IoSlice::new(&entry_page.0), IoSlice::new(data)],
@@ -634,6 +636,7 @@ impl File {
         pages_done: usize,
         errno: rustix::io::Errno,
     ) -> Result<usize, VolumeError> {
+        self.faults.fetch_add(1, Ordering::AcqRel);
         let covered = (part.first() + pages_done as u64) * PAGE;
         let end = part.end().min(covered).max(part.offset);
         let new_len = len.max(end);

@@ -45,6 +45,7 @@ impl Directory {
         owner: Owner,
     ) -> Result<(CString, Handle, Attributes), VolumeError> {
         self.volume().check_writable()?;
+        let _names = self.using_names();
         let (owner, _) = self.masked(owner);
         let stored = self.seal(name)?;
         let (header, key) = self.new_object(caller, ObjectType::File)?;
@@ -164,7 +165,7 @@ impl Directory {
         }
     }
 
-    fn rename_new(&self, temporary: &CStr, name: &CStr) -> Result<(), Errno> {
+    pub(super) fn rename_new(&self, temporary: &CStr, name: &CStr) -> Result<(), Errno> {
         let backing = &self.volume().backing;
         let flags = RenameFlags::NOREPLACE;
         match backing.rename_at(self.fd(), temporary, self.fd(), name, flags) {
@@ -250,6 +251,7 @@ impl Directory {
         owner: Owner,
     ) -> Result<(CString, Attributes), VolumeError> {
         self.volume().check_writable()?;
+        let _names = self.using_names();
         let (owner, inherits) = self.masked(owner);
         let stored = self.seal(name)?;
         let backing = &self.volume().backing;
@@ -314,6 +316,7 @@ impl Directory {
         owner: Owner,
     ) -> Result<(CString, Attributes), VolumeError> {
         self.volume().check_writable()?;
+        let _names = self.using_names();
         self.new_data_key(caller)?;
         let stored = self.seal(name)?;
         let backing = &self.volume().backing;
@@ -360,6 +363,7 @@ impl Directory {
         owner: Owner,
     ) -> Result<(CString, Attributes), VolumeError> {
         self.volume().check_writable()?;
+        let _names = self.using_names();
         let (owner, _) = self.masked(owner);
         self.new_data_key(caller)?;
         let stored = self.seal(name)?;
@@ -399,6 +403,7 @@ impl Directory {
         name: &OsStr,
     ) -> Result<(CString, Attributes), VolumeError> {
         self.volume().check_writable()?;
+        let _names = self.using_names();
         let stored = self.seal(name)?;
         self.write_companion(&stored)?;
         self.volume()

@@ -4,11 +4,13 @@
 //! the mount holds, and POSIX permissions govern them. Listing and creating ask the key service
 //! for the caller who does it.
 
+use std::collections::HashMap;
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
+use parking_lot::{RwLock, RwLockReadGuard};
 use rustix::fs::{Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -18,7 +20,7 @@ use super::header::ObjectType;
 use super::names::{self, DIRECTORY_HEADER, Found, StoredName};
 use super::open::Volume;
 use super::rewrap::Envelope;
-use super::subkeys::ObjectKey;
+use super::subkeys::{Keys, ObjectKey};
 use crate::kms::service::Caller;
 use crate::primitives::SivKey;
 
@@ -27,8 +29,12 @@ pub struct Directory {
     volume: Arc<Volume>,
     fd: OwnedFd,
     envelope: Arc<Envelope>,
-    key: ObjectKey,
-    names: SivKey,
+    keys: RwLock<Arc<Keys<SivKey>>>,
+    /// For reading: names are sealed and used; for writing: a reseal moves some of them, or the
+    /// keys change.
+    moving: RwLock<()>,
+    /// The stored directory's inode.
+    inode: u64,
     foreign_logged: AtomicBool,
 }
 
@@ -50,6 +56,17 @@ pub struct ListedName {
     pub inode: u64,
     /// The kind, if the backing filesystem tells it with the name.
     pub kind: Option<Kind>,
+}
+
+/// A name that a reseal has moved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moved {
+    /// The stored inode.
+    pub inode: u64,
+    /// The stored name under the old data key.
+    pub old: CString,
+    /// The stored name under the new one.
+    pub new: CString,
 }
 
 /// Lists a backing directory, without `.` and `..`.
@@ -100,20 +117,42 @@ impl Directory {
 
     pub(super) fn open_fd(volume: &Arc<Volume>, fd: OwnedFd) -> Result<Arc<Self>, VolumeError> {
         let envelope = Self::open_envelope(volume, fd.as_fd())?;
-        let header = envelope.header();
-        let data_key = volume
-            .keys
-            .decrypt(volume.own_caller(), &header.current().wrapped)?;
-        let key = ObjectKey::new(header.object, data_key);
-        header.verify_commitment(&key)?;
-        Ok(Arc::new(Self {
+        let inode = volume
+            .backing
+            .stat(fd.as_fd())
+            .map_err(failed("stat"))?
+            .st_ino;
+        // One for each directory: a reseal changes what everybody works with. Somebody may have put
+        // another header, or the same one, into another directory.
+        let known = |open: &HashMap<u64, Weak<Self>>| {
+            open.get(&inode)
+                .and_then(Weak::upgrade)
+                .filter(|known| Arc::ptr_eq(&known.envelope, &envelope))
+        };
+        if let Some(known) = known(&volume.directories.lock()) {
+            return Ok(known);
+        }
+        let keys = Keys::open(
+            &envelope.header(),
+            &*volume.keys,
+            volume.own_caller(),
+            ObjectKey::names,
+        )?;
+        let mut open = volume.directories.lock();
+        if let Some(known) = known(&open) {
+            return Ok(known);
+        }
+        let directory = Arc::new(Self {
             volume: Arc::clone(volume),
-            names: key.names(),
             fd,
             envelope,
-            key,
+            keys: RwLock::new(Arc::new(keys)),
+            moving: RwLock::new(()),
+            inode,
             foreign_logged: AtomicBool::new(false),
-        }))
+        });
+        open.insert(inode, Arc::downgrade(&directory));
+        Ok(directory)
     }
 
     /// The envelope of a directory; no key is needed.
@@ -168,16 +207,138 @@ impl Directory {
         self.fd.as_fd()
     }
 
-    pub(super) fn key(&self) -> &ObjectKey {
-        &self.key
+    /// The live keys.
+    pub(super) fn keys(&self) -> Arc<Keys<SivKey>> {
+        Arc::clone(&self.keys.read())
     }
 
-    /// Seals a plain name.
+    /// Keeps a reseal from moving names.
+    pub(super) fn using_names(&self) -> RwLockReadGuard<'_, ()> {
+        // Somebody may use names of two directories, or of the same one twice.
+        self.moving.read_recursive()
+    }
+
+    /// Seals a plain name; while a reseal runs under the key that the name stands under now.
     ///
     /// # Errors
     /// [`VolumeError::NameTooLong`], [`VolumeError::Invalid`].
     pub fn seal(&self, name: &OsStr) -> Result<StoredName, VolumeError> {
-        names::seal_name(&self.names, name)
+        let keys = self.keys();
+        let new = names::seal_name(&keys.current.tool, name)?;
+        if let Some(old) = &keys.old {
+            let old = names::seal_name(&old.tool, name)?;
+            let is_there = |stored: &StoredName| {
+                let found = self.volume.backing.stat_at(self.fd(), &stored.name);
+                found.is_ok()
+            };
+            if !is_there(&new) && is_there(&old) {
+                return Ok(old);
+            }
+        }
+        Ok(new)
+    }
+
+    /// Seals under the newest key of the header from now on.
+    pub(super) fn take_keys(&self) -> Result<(), VolumeError> {
+        let header = self.envelope.header();
+        if self.keys().current.number == header.current().number {
+            return Ok(());
+        }
+        let volume = &self.volume;
+        let own = volume.own_caller();
+        let keys = Keys::open(&header, &*volume.keys, own, ObjectKey::names)?;
+        // Nobody is about to use a name that was sealed under the old one alone.
+        let _moving = self.moving.write();
+        *self.keys.write() = Arc::new(keys);
+        Ok(())
+    }
+
+    /// Nothing is under the old key any more.
+    pub(super) fn drop_old_key(&self) {
+        let keys = self.keys().without_old();
+        *self.keys.write() = Arc::new(keys);
+    }
+
+    /// The stored names that are under the old key.
+    pub(super) fn names_to_move(&self) -> Result<Vec<CString>, VolumeError> {
+        let keys = self.keys();
+        let Some(old) = &keys.old else {
+            return Ok(Vec::new());
+        };
+        let mut entries = stored_names(self.fd()).map_err(failed("list"))?;
+        entries.retain(|entry| self.open_under(&old.tool, &entry.name).is_ok());
+        Ok(entries.into_iter().map(|entry| entry.name).collect())
+    }
+
+    /// Gives names of the old key those of the new one. The directory's times stay.
+    pub(super) fn move_names(&self, stored: &[CString]) -> Result<Vec<Moved>, VolumeError> {
+        let _moving = self.moving.write();
+        let keys = self.keys();
+        let Some(old) = &keys.old else {
+            return Ok(Vec::new());
+        };
+        let backing = &self.volume.backing;
+        let before = backing.stat(self.fd()).map_err(failed("stat"))?;
+        let mut moved = Vec::with_capacity(stored.len());
+        let result = stored.iter().try_for_each(|name| {
+            moved.extend(self.move_name(&old.tool, &keys.current.tool, name)?);
+            Ok(())
+        });
+        let seconds = |seconds, nanoseconds: u64| TimeChange::To((seconds, nanoseconds as u32));
+        let times = timestamps(
+            seconds(before.st_atime, before.st_atime_nsec),
+            seconds(before.st_mtime, before.st_mtime_nsec),
+        );
+        backing
+            .set_times_of(self.fd(), &times)
+            // The names are moved or not, whatever becomes of the times.
+            .unwrap_or_else(|errno| log::warn!("times could not be put back: {errno}"));
+        // What was moved is moved: whoever keeps names hears of it even after a fault.
+        match result {
+            Err(e) if moved.is_empty() => Err(e),
+            _ => Ok(moved),
+        }
+    }
+
+    fn move_name(
+        &self,
+        old: &SivKey,
+        new: &SivKey,
+        stored: &CStr,
+    ) -> Result<Option<Moved>, VolumeError> {
+        use std::os::unix::ffi::OsStrExt;
+        let backing = &self.volume.backing;
+        let before = match backing.stat_at(self.fd(), stored) {
+            Ok(stat) => stat,
+            // Removed, or moved, since it was listed.
+            Err(Errno::NOENT) => return Ok(None),
+            Err(errno) => return Err(failed("stat")(errno)),
+        };
+        let name = self.open_under(old, stored)?;
+        let old = names::seal_name(old, OsStr::from_bytes(&name))?;
+        let new = names::seal_name(new, OsStr::from_bytes(&name))?;
+        self.write_companion(&new)?;
+        match self.rename_new(stored, &new.name) {
+            Ok(()) => {}
+            // Somebody has put something there behind our back; what is under the new key counts.
+            Err(Errno::EXIST) => {
+                log::warn!("an object has a name under both data keys: one is hidden");
+                return Ok(None);
+            }
+            Err(errno) => return Err(failed("move a name to the new data key")(errno)),
+        }
+        self.remove_companion(&old);
+        self.volume.made.moved(self, stored, &new);
+        if let Ok(after) = backing.stat_at(self.fd(), &new.name) {
+            let changed = |stat: &rustix::fs::Stat| (stat.st_ctime, stat.st_ctime_nsec as u32);
+            let times = &self.volume.change_times;
+            times.keep(before.st_ino, changed(&before), changed(&after));
+        }
+        Ok(Some(Moved {
+            inode: before.st_ino,
+            old: stored.to_owned(),
+            new: new.name,
+        }))
     }
 
     /// Finds what `name` means: its stored name and its attributes.
@@ -237,6 +398,8 @@ impl Directory {
     /// The key service's; the backing filesystem's.
     pub fn list(&self, caller: &Caller) -> Result<Vec<ListedName>, VolumeError> {
         self.envelope.authorise(caller)?;
+        // A name that moves while they are listed could be missed.
+        let _names = self.using_names();
         let entries = stored_names(self.fd()).map_err(failed("list"))?;
         let mut out = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -264,19 +427,34 @@ impl Directory {
     /// # Errors
     /// [`VolumeError::NameUnverified`] for what is not a name of this directory.
     pub fn plain_name(&self, stored: &CStr) -> Result<Vec<u8>, VolumeError> {
+        let keys = self.keys();
+        let opened = self.open_under(&keys.current.tool, stored);
+        match (&keys.old, opened) {
+            (Some(old), Err(VolumeError::NameUnverified)) => self.open_under(&old.tool, stored),
+            (_, opened) => opened,
+        }
+    }
+
+    fn open_under(&self, key: &SivKey, stored: &CStr) -> Result<Vec<u8>, VolumeError> {
         match names::classify(stored.to_bytes()) {
-            Found::Sealed(sealed) => names::open_name(&self.names, &sealed),
-            Found::Long(companion) => self.open_long(stored, &companion),
+            Found::Sealed(sealed) => names::open_name(key, &sealed),
+            Found::Long(companion) => self.open_long(key, stored, &companion),
             Found::Internal | Found::Temporary | Found::Foreign => Err(VolumeError::NameUnverified),
         }
     }
 
-    fn open_long(&self, stored: &CStr, companion: &CStr) -> Result<Vec<u8>, VolumeError> {
-        let sealed = self.read_small(self.fd(), companion, 16 + names::NAME_MAX)?;
-        let name = names::open_name(&self.names, &sealed)?;
-        // The name must be the one that the stored name was made of.
+    fn open_long(
+        &self,
+        key: &SivKey,
+        stored: &CStr,
+        companion: &CStr,
+    ) -> Result<Vec<u8>, VolumeError> {
         use std::os::unix::ffi::OsStrExt;
-        if self.seal(OsStr::from_bytes(&name))?.name.as_c_str() != stored {
+        let sealed = self.read_small(self.fd(), companion, 16 + names::NAME_MAX)?;
+        let name = names::open_name(key, &sealed)?;
+        // The name must be the one that the stored name was made of.
+        let expected = names::seal_name(key, OsStr::from_bytes(&name))?;
+        if expected.name.as_c_str() != stored {
             return Err(VolumeError::NameUnverified);
         }
         Ok(name)
@@ -328,7 +506,27 @@ impl Directory {
     }
 }
 
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let mut open = self.volume.directories.lock();
+        // Somebody may have opened it again meanwhile.
+        if open
+            .get(&self.inode)
+            .is_some_and(|weak| weak.strong_count() == 0)
+        {
+            open.remove(&self.inode);
+        }
+    }
+}
+
 impl Volume {
+    /// Whether a stored directory is the volume's root.
+    pub(super) fn is_root_directory(&self, fd: BorrowedFd<'_>) -> Result<bool, VolumeError> {
+        let inode = |fd| self.backing.stat(fd).map(|stat| (stat.st_dev, stat.st_ino));
+        let (this, root) = (inode(fd), inode(self.root_fd()));
+        Ok(this.map_err(failed("stat"))? == root.map_err(failed("stat"))?)
+    }
+
     /// Opens a stored symlink target.
     pub(super) fn open_target(self: &Arc<Self>, target: &[u8]) -> Result<Vec<u8>, VolumeError> {
         let sealed = match names::target_file(target) {

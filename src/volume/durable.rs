@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use super::attributes::Kind;
 use super::directory::Directory;
 use super::error::{VolumeError, failed};
-use super::names::{self, Found};
+use super::names::{self, Found, StoredName};
 use super::open::Volume;
 
 /// Names of one directory that are synced one by one; more of them with the whole filesystem.
@@ -70,6 +70,20 @@ impl NewNames {
                 names.many = true;
             }
         });
+    }
+
+    /// A reseal has given an object another stored name: what is owed to the old one is owed to the
+    /// new one, and so is its companion.
+    pub fn moved(&self, directory: &Directory, old: &CStr, new: &StoredName) {
+        let inode = directory.envelope().inode();
+        let owed = self
+            .directories
+            .lock()
+            .get(&inode)
+            .is_some_and(|names| names.many || names.names.iter().any(|name| **name == *old));
+        if owed || new.companion.is_some() {
+            self.name(directory, &new.name);
+        }
     }
 
     fn is_empty(&self) -> bool {

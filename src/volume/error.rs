@@ -43,6 +43,8 @@ pub enum VolumeError {
     StaleGeneration { expected: u64, found: u64 },
     #[error("the given ciphertext is not the current one")]
     StaleCiphertext,
+    #[error("a reseal of the object runs already")]
+    ResealRuns,
     #[error("not the owner of the object")]
     NotOwner,
     #[error("the volume is mounted read-only")]

@@ -9,18 +9,21 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
+use super::Id;
 use super::error::{VolumeError, failed};
 use super::group::Groups;
-use super::header::Header;
 use super::held::Held;
 use super::layout::{GROUP_CHUNKS, Layout, PAGE, chunks, group_of};
 use super::medium::Syncs;
 use super::open::Volume;
 use super::page::{Entry, EntryPage, Record, SizeRecord};
 use super::rewrap::Envelope;
-use super::subkeys::ObjectKey;
+use super::subkeys::{Keys, ObjectKey};
 use crate::kms::service::Caller;
 use crate::primitives::MacKey;
+
+/// The live keys of a file, with those that authenticate trailers.
+pub(super) type FileKeys = Keys<MacKey>;
 
 /// Groups that are looked at one by one before the whole file is.
 const NEAR: usize = 1024;
@@ -41,9 +44,9 @@ impl Opened {
 /// An open file, shared by its handles.
 pub struct File {
     pub(super) envelope: Arc<Envelope>,
-    pub(super) key: ObjectKey,
-    pub(super) trailer_key: MacKey,
-    pub(super) epoch: u32,
+    object: Id,
+    /// Changed while nobody reads or writes: a reseal begins or ends.
+    keys: RwLock<Arc<FileKeys>>,
     /// The plain length. For reading: the length stays; for writing: it may change.
     pub(super) len: RwLock<u64>,
     /// Whether the record on disk says dirty; set under group 0's lock.
@@ -61,6 +64,8 @@ pub struct File {
     pub(super) gaps: Mutex<Vec<(u64, u64)>>,
     /// No entry lies behind this plain length; it may be higher than the file is long.
     pub(super) farthest: AtomicU64,
+    /// Writes that have failed, in whole or in part.
+    pub(super) faults: AtomicU64,
     /// Changes that wait for their intent.
     pub(super) held: Held,
     pub(super) syncs: Syncs,
@@ -99,7 +104,7 @@ impl Handle {
         if opened.handles > 1 {
             return;
         }
-        let object = self.key.object();
+        let object = &self.object;
         log::error!(
             "object {}: changes of a file that was closed are lost: {error}",
             crate::codec::hex(object)
@@ -179,11 +184,13 @@ impl File {
         page: &EntryPage,
     ) -> Result<Handle, VolumeError> {
         let mut opened = envelope.opened.lock();
-        let file = Self::new(envelope, key, &envelope.header());
+        let number = envelope.header().current().number;
+        let keys = Keys::fresh(number, key, ObjectKey::trailer);
+        let file = Self::new(envelope, keys);
         file.dirty.store(true, Ordering::Relaxed);
         file.promised.store(false, Ordering::Relaxed);
         if envelope.volume().is_strict() {
-            envelope.volume().unpromised.insert(*file.key.object());
+            envelope.volume().unpromised.insert(file.object);
         }
         let group = file.make_group(Some(page.clone()), 0, 0)?;
         envelope.publish_len(Some(0));
@@ -202,12 +209,12 @@ impl File {
         Some(Handle(file))
     }
 
-    fn new(envelope: &Arc<Envelope>, key: ObjectKey, header: &Header) -> Self {
+    fn new(envelope: &Arc<Envelope>, keys: FileKeys) -> Self {
+        let object = *keys.current.key.object();
         Self {
             envelope: Arc::clone(envelope),
-            trailer_key: key.trailer(),
-            key,
-            epoch: header.current().number,
+            object,
+            keys: RwLock::new(Arc::new(keys)),
             len: RwLock::new(0),
             dirty: AtomicBool::new(false),
             record_is_old: AtomicBool::new(false),
@@ -217,9 +224,10 @@ impl File {
             new_group: Mutex::new(()),
             gaps: Mutex::new(Vec::new()),
             farthest: AtomicU64::new(0),
+            faults: AtomicU64::new(0),
             held: Held::default(),
             syncs: Syncs::default(),
-            promised: AtomicBool::new(!envelope.volume().unpromised.contains(&header.object)),
+            promised: AtomicBool::new(!envelope.volume().unpromised.contains(&object)),
             abandoned: AtomicBool::new(false),
             writing: RwLock::new(()),
         }
@@ -234,12 +242,7 @@ impl File {
         envelope: &Arc<Envelope>,
         caller: &Caller,
     ) -> Result<Self, VolumeError> {
-        let header = envelope.header();
-        let volume = envelope.volume();
-        let data_key = volume.keys.decrypt(caller, &header.current().wrapped)?;
-        let key = ObjectKey::new(header.object, data_key);
-        header.verify_commitment(&key)?;
-        let file = Self::new(envelope, key, &header);
+        let file = Self::new(envelope, Self::open_keys(envelope, caller)?);
         let found = file.layout().plain_len(file.stored_size()?);
         *file.len.write() = found;
         file.farthest.store(found, Ordering::Release);
@@ -253,12 +256,7 @@ impl File {
         caller: &Caller,
         truncate: bool,
     ) -> Result<Self, VolumeError> {
-        let volume = envelope.volume();
-        let header = envelope.header();
-        let data_key = volume.keys.decrypt(caller, &header.current().wrapped)?;
-        let key = ObjectKey::new(header.object, data_key);
-        header.verify_commitment(&key)?;
-        let file = Self::new(envelope, key, &header);
+        let file = Self::new(envelope, Self::open_keys(envelope, caller)?);
         match file.load_contents() {
             Ok(()) => Ok(file),
             // Its contents are to go: it does not matter what has become of them.
@@ -271,10 +269,24 @@ impl File {
         }
     }
 
+    /// The keys that the header has now.
+    pub(super) fn open_keys(envelope: &Envelope, caller: &Caller) -> Result<FileKeys, VolumeError> {
+        let keys = &envelope.volume().keys;
+        Keys::open(&envelope.header(), &**keys, caller, ObjectKey::trailer)
+    }
+
     fn load_contents(&self) -> Result<(), VolumeError> {
         let page = self
             .read_entry_page(0)?
             .ok_or(VolumeError::GroupMissing { group: 0 })?;
+        let keys = self.keys();
+        if keys.old.is_some()
+            && page.epoch == keys.current.number
+            && page.record.map(|record| record.lowest_epoch) == Some(keys.current.number)
+        {
+            // Everything is under the new key, only the header does not say so yet.
+            self.set_keys(keys.without_old());
+        }
         self.judge(page)
     }
 
@@ -288,9 +300,21 @@ impl File {
         &self.envelope
     }
 
-    /// The object's key.
-    pub(super) fn key(&self) -> &ObjectKey {
-        &self.key
+    /// The object.
+    pub(super) fn object(&self) -> &Id {
+        &self.object
+    }
+
+    /// The live keys.
+    pub(super) fn keys(&self) -> Arc<FileKeys> {
+        Arc::clone(&self.keys.read())
+    }
+
+    /// Works with other keys from now on. Nobody reads or writes, nothing waits, and what is on the
+    /// medium is durable.
+    pub(super) fn set_keys(&self, keys: FileKeys) {
+        *self.keys.write() = Arc::new(keys);
+        self.groups.forget_from(0);
     }
 
     pub(super) fn layout(&self) -> Layout {
@@ -355,8 +379,7 @@ impl File {
             .record
             .ok_or(VolumeError::GroupUnverified { group: 0 })?;
         let volume = self.volume();
-        let crashed =
-            volume.crashed(record.session) || volume.is_crashed(&page, self.key.object(), 0);
+        let crashed = volume.crashed(record.session) || volume.is_crashed(&page, &self.object, 0);
         let is_old = record.session != volume.session && !crashed;
         self.record_is_old.store(is_old, Ordering::Relaxed);
         self.set_last_group(record.last_group);
@@ -513,7 +536,7 @@ impl File {
             backing
                 .truncate(fd, layout.body())
                 .map_err(failed("truncate"))?;
-            let bytes = page.encode(&self.trailer_key, self.key.object(), 0);
+            let bytes = self.encode_page(&page, 0)?;
             backing
                 .write(
                     fd,
@@ -529,7 +552,7 @@ impl File {
     }
 
     fn first_page(&self) -> EntryPage {
-        first_page(self.epoch, self.volume().session)
+        first_page(self.keys().current.number, self.volume().session)
     }
 
     /// Whether the record is of a session that did not end.
@@ -601,7 +624,7 @@ impl File {
                 record: Record::Clean { len: *len },
                 last_group: self.last_group(),
                 session: self.volume().session,
-                lowest_epoch: self.epoch,
+                lowest_epoch: self.keys().lowest(),
             });
             let stored = self.store_page(group, 0, false);
             if stored.is_err() {
@@ -645,7 +668,7 @@ impl File {
             // Whoever writes without an intent now has not seen that pages are promised.
             let _writing = self.writing.write();
             if !self.promised.swap(true, Ordering::AcqRel) {
-                self.volume().unpromised.remove(self.key.object());
+                self.volume().unpromised.remove(&self.object);
             }
             self.syncs.begin()
         };

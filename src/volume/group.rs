@@ -26,7 +26,7 @@ pub(super) struct Group {
     /// Its entry page.
     pub page: EntryPage,
     /// Seals its chunks.
-    pub key: ContentKey,
+    pub key: GroupKey,
     /// Whether its entry page exists.
     pub present: bool,
     /// Whether the page on disk still has entries beyond the end, or pending ones that have been
@@ -36,8 +36,22 @@ pub(super) struct Group {
     pub medium: Medium,
 }
 
+/// The keys of a group's chunks, one for each live epoch.
+pub(super) struct GroupKey {
+    epoch: u32,
+    current: ContentKey,
+    old: Option<(u32, ContentKey)>,
+}
+
 /// A group's place in the table; `None` until it is loaded.
 pub(super) type Shared = Arc<RwLock<Option<Group>>>;
+
+impl GroupKey {
+    /// Whether a seal is of the current epoch.
+    pub fn seals(&self, seal: &Seal) -> bool {
+        seal.epoch_parity == (self.epoch & 1 == 1)
+    }
+}
 
 /// The groups of one file.
 #[derive(Default)]
@@ -116,7 +130,10 @@ impl File {
         page: &Page,
         index: u64,
     ) -> Result<Option<EntryPage>, VolumeError> {
-        EntryPage::parse(page, &self.trailer_key, self.key.object(), index)
+        let keys = self.keys();
+        // What a page of zeros says of its epoch does not matter.
+        let live = keys.of(EntryPage::epoch_of(page)).unwrap_or(&keys.current);
+        EntryPage::parse(page, &live.tool, self.object(), index)
             .map_err(|_| VolumeError::GroupUnverified { group: index })
     }
 
@@ -137,8 +154,9 @@ impl File {
         let Some(page) = page else {
             let absent = self.absent(index)?;
             let session = self.volume().session;
-            let page = EntryPage::new(self.epoch, session, absent.previous, random());
-            let key = self.key.group(index, &page.salt);
+            let epoch = self.keys().current.number;
+            let page = EntryPage::new(epoch, session, absent.previous, random());
+            let key = self.group_key(index, &page.salt);
             return Ok(Group {
                 page,
                 key,
@@ -149,7 +167,7 @@ impl File {
         };
         // A write that failed after it had made the group, or a crash, may not have told.
         self.raise_last_group(index);
-        let key = self.key.group(index, &page.salt);
+        let key = self.group_key(index, &page.salt);
         let mut group = Group {
             page,
             key,
@@ -158,10 +176,7 @@ impl File {
             medium: Medium::default(),
         };
         self.clear_beyond(&mut group, index, len);
-        if self
-            .volume()
-            .is_crashed(&group.page, self.key.object(), index)
-        {
+        if self.volume().is_crashed(&group.page, self.object(), index) {
             self.settle_pending(&mut group, index)?;
         }
         // What this session has left pending was changed since the last sync, for all that is known.
@@ -241,7 +256,7 @@ impl File {
 
     fn aad(&self, index: u64, epoch: u32) -> [u8; 28] {
         let mut aad = [0; 28];
-        aad[..16].copy_from_slice(self.key.object());
+        aad[..16].copy_from_slice(self.object());
         aad[16..24].copy_from_slice(&index.to_le_bytes());
         aad[24..].copy_from_slice(&epoch.to_le_bytes());
         aad
@@ -250,24 +265,53 @@ impl File {
     /// Opens a stored page in place; tells whether it verified.
     pub(super) fn open_page(
         &self,
-        key: &ContentKey,
+        key: &GroupKey,
         index: u64,
         seal: &Seal,
         page: &mut Page,
     ) -> bool {
-        seal.epoch_parity == (self.epoch & 1 == 1)
-            && key
-                .open(
-                    seal.nonce,
-                    seal.tag,
-                    &self.aad(index, self.epoch),
-                    &mut page.0,
-                )
-                .is_ok()
+        let (epoch, key) = match &key.old {
+            _ if key.seals(seal) => (key.epoch, &key.current),
+            Some((epoch, key)) => (*epoch, key),
+            None => return false,
+        };
+        let aad = self.aad(index, epoch);
+        key.open(seal.nonce, seal.tag, &aad, &mut page.0).is_ok()
+    }
+
+    fn group_key(&self, index: u64, salt: &[u8; 16]) -> GroupKey {
+        let keys = self.keys();
+        GroupKey {
+            epoch: keys.current.number,
+            current: keys.current.key.group(index, salt),
+            old: keys
+                .old
+                .as_ref()
+                .map(|old| (old.number, old.key.group(index, salt))),
+        }
+    }
+
+    /// Before something is sealed in a group: from now on its page belongs to the current epoch,
+    /// whose key has sealed nothing in it yet.
+    pub(super) fn raise_epoch(&self, page: &mut EntryPage) {
+        let current = self.keys().current.number;
+        if page.epoch != current {
+            page.epoch = current;
+            page.sealings = 0;
+        }
+    }
+
+    /// The bytes of an entry page.
+    pub(super) fn encode_page(&self, page: &EntryPage, index: u64) -> Result<Page, VolumeError> {
+        let keys = self.keys();
+        let live = keys
+            .of(page.epoch)
+            .ok_or(VolumeError::GroupUnverified { group: index })?;
+        Ok(page.encode(&live.tool, self.object(), index))
     }
 
     /// Seals plain pages in place, the first of which is chunk `first`.
-    pub(super) fn seal_pages(&self, key: &ContentKey, first: u64, pages: &mut [Page]) -> Vec<Seal> {
+    pub(super) fn seal_pages(&self, key: &GroupKey, first: u64, pages: &mut [Page]) -> Vec<Seal> {
         let mut nonces = vec![0; NONCE * pages.len()];
         random_fill(&mut nonces);
         let nonces = nonces.chunks_exact(NONCE);
@@ -278,11 +322,13 @@ impl File {
             .map(|((page, random), index)| {
                 let mut nonce = [0; NONCE];
                 nonce.copy_from_slice(random);
-                let tag = key.seal(nonce, &self.aad(index, self.epoch), &mut page.0);
+                let tag = key
+                    .current
+                    .seal(nonce, &self.aad(index, key.epoch), &mut page.0);
                 Seal {
                     nonce,
                     tag,
-                    epoch_parity: self.epoch & 1 == 1,
+                    epoch_parity: key.epoch & 1 == 1,
                 }
             })
             .collect()
@@ -362,9 +408,7 @@ impl File {
         durable: bool,
     ) -> Result<(), VolumeError> {
         group.page.session = self.volume().session;
-        let bytes = group
-            .page
-            .encode(&self.trailer_key, self.key.object(), index);
+        let bytes = self.encode_page(&group.page, index)?;
         let (backing, fd) = (&self.volume().backing, self.envelope.writer()?);
         let at = self.layout().entry_page(index);
         let written = if durable {

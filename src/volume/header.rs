@@ -40,6 +40,8 @@ pub struct Epoch {
     pub wrapped: WrappedKey,
     /// When it was wrapped: seconds since 1970.
     pub wrapped_at: i64,
+    /// When the data key was made, in seconds since 1970; `None`: with the object.
+    pub made_at: Option<i64>,
 }
 
 /// A valid header.
@@ -84,12 +86,11 @@ impl Header {
         ])
     }
 
-    /// Compares the commitment of the current epoch, in constant time.
+    /// Compares the commitment of a live epoch, in constant time.
     ///
     /// # Errors
     /// [`VolumeError::CommitmentMismatch`].
-    pub fn verify_commitment(&self, key: &ObjectKey) -> Result<(), VolumeError> {
-        let epoch = self.current();
+    pub fn verify_commitment(&self, epoch: &Epoch, key: &ObjectKey) -> Result<(), VolumeError> {
         crate::primitives::equal(&self.commitment(key, epoch.number), &epoch.commitment)
             .map_err(|_| VolumeError::CommitmentMismatch)
     }
@@ -154,6 +155,9 @@ impl Header {
                 ),
                 (Value::Integer(6), Value::Integer(epoch.wrapped_at.into())),
             ]);
+            if let Some(made_at) = epoch.made_at {
+                map.insert(Value::Integer(7), Value::Integer(made_at.into()));
+            }
             if let Some(id) = wrapped.material_id.as_deref().and_then(unhex::<32>) {
                 map.insert(Value::Integer(3), Value::Bytes(id.to_vec()));
             }
@@ -216,12 +220,15 @@ impl Header {
         let epochs = commitments
             .into_iter()
             .zip(wraps)
-            .map(|((number, commitment), (_, wrapped, wrapped_at))| Epoch {
-                number,
-                commitment,
-                wrapped,
-                wrapped_at,
-            })
+            .map(
+                |((number, commitment), (_, wrapped, wrapped_at, made_at))| Epoch {
+                    number,
+                    commitment,
+                    wrapped,
+                    wrapped_at,
+                    made_at,
+                },
+            )
             .collect();
         Ok(Self {
             object_type,
@@ -234,14 +241,17 @@ impl Header {
     }
 }
 
-fn parse_cbor(cbor: &[u8]) -> Option<Vec<(u32, WrappedKey, i64)>> {
+fn parse_cbor(cbor: &[u8]) -> Option<Vec<Wrap>> {
     let Value::Array(list) = serde_cbor::from_slice(cbor).ok()? else {
         return None;
     };
     list.into_iter().map(parse_wrap).collect()
 }
 
-fn parse_wrap(value: Value) -> Option<(u32, WrappedKey, i64)> {
+/// Epoch, wrapped key, time of the wrap, time of the data key.
+type Wrap = (u32, WrappedKey, i64, Option<i64>);
+
+fn parse_wrap(value: Value) -> Option<Wrap> {
     let Value::Map(mut map) = value else {
         return None;
     };
@@ -269,6 +279,11 @@ fn parse_wrap(value: Value) -> Option<(u32, WrappedKey, i64)> {
     let Value::Integer(wrapped_at) = take(6)? else {
         return None;
     };
+    let made_at = match take(7) {
+        None => None,
+        Some(Value::Integer(seconds)) => Some(i64::try_from(seconds).ok()?),
+        Some(_) => return None,
+    };
     if !map.is_empty() {
         return None;
     }
@@ -290,6 +305,7 @@ fn parse_wrap(value: Value) -> Option<(u32, WrappedKey, i64)> {
         u32::try_from(epoch).ok()?,
         wrapped,
         i64::try_from(wrapped_at).ok()?,
+        made_at,
     ))
 }
 
@@ -392,6 +408,7 @@ mod tests {
                     context: EncryptionContext::from([("rekeyfs:volume", "v")]),
                 },
                 wrapped_at: 1_700_000_001,
+                made_at: None,
             }],
         }
     }

@@ -47,6 +47,8 @@ pub(super) struct Held {
 
 /// A page; aligned it would take twice the memory.
 type Bytes = Box<[u8; PAGE_BYTES]>;
+/// A chunk and its plain page.
+pub(super) type MovingPage = (u64, Bytes);
 
 #[derive(Default)]
 struct Pages {
@@ -249,6 +251,25 @@ impl File {
             volume.flusher.wake(self.envelope());
         }
         Ok(part.data.len())
+    }
+
+    /// Keeps chunks as they are, to be sealed under the new data key; what waits already stays. The
+    /// group is locked.
+    pub(super) fn hold_for_reseal(&self, moving: Vec<MovingPage>) {
+        let mut pages = self.held.pages.lock();
+        let before = pages.count();
+        for (index, page) in moving {
+            // What is on its way is newer than what was read.
+            if pages.get(index).is_none() {
+                pages.waiting.insert(index, page);
+            }
+        }
+        let count = pages.count();
+        self.held.count.store(count, Ordering::Release);
+        drop(pages);
+        self.volume()
+            .held_pages
+            .fetch_add(count - before, Ordering::Relaxed);
     }
 
     /// Reserves the space that a part needs on the medium: the writer is told that there is none,

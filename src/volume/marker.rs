@@ -95,20 +95,26 @@ impl From<Malformed> for Fault {
 impl Marker {
     /// The marker of a new volume.
     pub fn new(layout: Layout, id: Id, epoch: u32, root: &ObjectKey, key: &VolumeKey) -> Self {
-        let sealed = root.volume().seal(&[b"volume", &id], key.expose());
-        let mut sealed_key = [0; SEALED_KEY];
-        sealed_key.copy_from_slice(&sealed);
-        Self {
+        let mut marker = Self {
             layout,
             mounted: false,
             id,
             sequence: 0,
             session: 0,
             epoch,
-            sealed_key,
+            sealed_key: [0; SEALED_KEY],
             crashed: CrashedSessions::default(),
             authenticated: (Vec::new(), [0; 32]),
-        }
+        };
+        marker.reseal(epoch, root, key);
+        marker
+    }
+
+    /// Seals the volume key under a data key of the root directory.
+    pub fn reseal(&mut self, epoch: u32, root: &ObjectKey, key: &VolumeKey) {
+        let sealed = root.volume().seal(&[b"volume", &self.id], key.expose());
+        self.sealed_key.copy_from_slice(&sealed);
+        self.epoch = epoch;
     }
 
     /// Opens the volume key and authenticates the whole marker with it.

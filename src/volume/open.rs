@@ -102,6 +102,10 @@ pub struct Volume {
     pub(super) unpromised: Unpromised,
     pub(super) made: NewNames,
     pub(super) change_times: ChangeTimes,
+    /// One attribute at a time is moved to another data key.
+    pub(super) moving_xattrs: Mutex<()>,
+    /// Open directories, by the inode of the stored directory.
+    pub(super) directories: Mutex<HashMap<u64, Weak<Directory>>>,
 }
 
 /// Seconds since 1970.
@@ -132,6 +136,7 @@ pub(super) fn new_header(
             commitment: [0; 32],
             wrapped,
             wrapped_at: now,
+            made_at: None,
         }],
     };
     header.epochs[0].commitment = header.commitment(&key, 1);
@@ -261,11 +266,16 @@ impl Volume {
         let root = open_root(&*backing, path)?;
         let (file, mut marker) = MarkerFile::open(&*backing, &root, path, options.read_only)?;
         let header = read_root_header(&*backing, &root, marker.layout)?;
-        let wrapped = &header.current().wrapped;
-        let own = own_caller(wrapped);
-        let data_key = keys.decrypt(&own, wrapped)?;
+        // While the root directory is resealed, whichever seals the volume key.
+        let epoch = header
+            .epochs
+            .iter()
+            .find(|epoch| epoch.number == marker.epoch)
+            .unwrap_or_else(|| header.current());
+        let own = own_caller(&epoch.wrapped);
+        let data_key = keys.decrypt(&own, &epoch.wrapped)?;
         let root_key = ObjectKey::new(header.object, data_key);
-        header.verify_commitment(&root_key)?;
+        header.verify_commitment(epoch, &root_key)?;
         let key = marker.open_key(&root_key, path)?;
         if marker.mounted && !options.offline {
             marker.crashed.add(marker.session);
@@ -310,6 +320,8 @@ impl Volume {
             unpromised: Unpromised::default(),
             made: NewNames::default(),
             change_times: ChangeTimes::default(),
+            moving_xattrs: Mutex::new(()),
+            directories: Mutex::new(HashMap::new()),
             backing,
             keys,
         }))
@@ -449,6 +461,28 @@ impl Volume {
         if let Some(mark) = &self.mark {
             mark.lock().1.crashed = CrashedSessions::default();
         }
+    }
+
+    /// Seals the volume key under another data key of the root directory.
+    ///
+    /// # Errors
+    /// The backing filesystem's; then the volume file is old or new.
+    pub(super) fn reseal_volume_key(
+        &self,
+        epoch: u32,
+        root: &ObjectKey,
+    ) -> Result<(), VolumeError> {
+        let Some(mark) = &self.mark else {
+            return Err(VolumeError::ReadOnly);
+        };
+        let mut guard = mark.lock();
+        let (file, marker) = &mut *guard;
+        marker.reseal(epoch, root, &self.key);
+        // Twice: neither page keeps the key as it was sealed before.
+        let both = file
+            .store(&*self.backing, marker, &self.key)
+            .and_then(|()| file.store(&*self.backing, marker, &self.key));
+        both.map_err(failed("write rekeyfs.volume"))
     }
 
     /// Whether a group's pending entries have to be judged.

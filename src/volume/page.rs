@@ -235,6 +235,14 @@ impl EntryPage {
         }
     }
 
+    /// The epoch that a page says it belongs to, before it is verified with that one's key.
+    pub fn epoch_of(page: &Page) -> u32 {
+        let at = TRAILER_AT + 24;
+        let mut bytes = [0; 4];
+        bytes.copy_from_slice(&page.0[at..at + 4]);
+        u32::from_le_bytes(bytes)
+    }
+
     /// Reads and verifies a page; `None` when it is all zeros: the group is absent.
     ///
     /// # Errors

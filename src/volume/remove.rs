@@ -18,6 +18,7 @@ impl Directory {
     /// The backing filesystem's.
     pub fn unlink(&self, name: &OsStr) -> Result<(), VolumeError> {
         self.volume().check_writable()?;
+        let _names = self.using_names();
         let stored = self.seal(name)?;
         let backing = &self.volume().backing;
         let stat = backing
@@ -42,7 +43,7 @@ impl Directory {
     }
 
     /// Removes the companion of a long name; after the object has lost the name.
-    fn remove_companion(&self, stored: &StoredName) {
+    pub(super) fn remove_companion(&self, stored: &StoredName) {
         if let Some((companion, _)) = &stored.companion {
             let _ = self.volume().backing.unlink_at(self.fd(), companion, false);
         }
@@ -54,6 +55,7 @@ impl Directory {
     /// [`VolumeError::NotEmpty`], the backing filesystem's.
     pub fn remove_directory(&self, name: &OsStr) -> Result<(), VolumeError> {
         self.volume().check_writable()?;
+        let _names = self.using_names();
         let stored = self.seal(name)?;
         self.check_empty(&stored.name)?;
         self.take_away(&stored.name)?;
@@ -158,6 +160,8 @@ impl Directory {
         flags: RenameFlags,
     ) -> Result<(), VolumeError> {
         self.volume().check_writable()?;
+        let _names = self.using_names();
+        let _names_there = to.using_names();
         let (old, new) = (self.seal(name)?, to.seal(new_name)?);
         let backing = &self.volume().backing;
         if flags.contains(RenameFlags::EXCHANGE) {

@@ -119,7 +119,7 @@ impl File {
             record: Record::Dirty { floor, target: new },
             last_group: last_group.min(self.last_group()),
             session: self.volume().session,
-            lowest_epoch: self.epoch,
+            lowest_epoch: self.keys().lowest(),
         });
         self.replace_page(&mut slot, 0, page, false)
     }

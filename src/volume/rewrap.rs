@@ -14,6 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use rustix::fs::{Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
+use super::attributes::Time;
 use super::backing::proc_path;
 use super::error::{VolumeError, failed};
 use super::file::Opened;
@@ -54,16 +55,31 @@ pub struct Envelope {
     fd: OwnedFd,
     writer: OnceLock<OwnedFd>,
     chosen: RwLock<Chosen>,
-    rewrap: Mutex<()>,
+    /// One change of the header at a time.
+    pub(super) rewrap: Mutex<()>,
     /// Held for reading while an application's write is under way, for writing while an internal
     /// write is, so that the times it puts back are never older than the application's last.
     times: RwLock<()>,
-    /// Changes of an application so far, of contents and of times.
+    /// Changes of an application so far, of contents and of the modification time.
     changes: AtomicU64,
+    /// Changes of the access time alone.
+    accesses: AtomicU64,
+    /// What the inode's times were before the long internal changes that are under way.
+    kept: Mutex<Option<Kept>>,
     /// The open file, shared by all its handles.
     pub(super) opened: Mutex<Opened>,
     /// The plain length of the open file; [`NOT_OPEN`] while nobody has it open.
     len: AtomicU64,
+}
+
+/// Times that internal changes must not be seen in.
+#[derive(Clone, Copy)]
+struct Kept {
+    stat: Stat,
+    /// Changes and accesses when they were read.
+    seen: (u64, u64),
+    /// Internal changes under way.
+    count: usize,
 }
 
 /// The stored size tells the length.
@@ -127,6 +143,8 @@ impl Envelope {
             rewrap: Mutex::new(()),
             times: RwLock::new(()),
             changes: AtomicU64::new(0),
+            accesses: AtomicU64::new(0),
+            kept: Mutex::new(None),
             opened: Mutex::new(Opened::default()),
             len: AtomicU64::new(NOT_OPEN),
         }
@@ -227,19 +245,73 @@ impl Envelope {
         &self,
         change: impl FnOnce() -> Result<T, VolumeError>,
     ) -> Result<T, VolumeError> {
-        let (seen, before) = {
+        {
             // No application is in the middle of a change.
             let _guard = self.times.write();
-            let before = self.volume.backing.stat(self.reader());
-            let seen = self.changes.load(Ordering::Relaxed);
-            (seen, before.map_err(failed("stat"))?)
-        };
+            let before = self.times_before()?;
+            let mut kept = self.kept.lock();
+            let count = kept.map_or(0, |kept| kept.count) + 1;
+            *kept = Some(Kept { count, ..before });
+        }
         let result = change();
         let _guard = self.times.write();
-        if self.changes.load(Ordering::Relaxed) == seen {
+        let mut guard = self.kept.lock();
+        let Some(kept) = guard.as_mut() else {
+            return result;
+        };
+        kept.count -= 1;
+        let before = *kept;
+        if before.count == 0 {
+            *guard = None;
+        }
+        drop(guard);
+        if before.seen.0 == self.changes.load(Ordering::Relaxed) {
             self.put_times_back(&before);
         }
         result
+    }
+
+    /// The times as applications have left them: internal changes may be under way.
+    fn times_before(&self) -> Result<Kept, VolumeError> {
+        let seen = (
+            self.changes.load(Ordering::Relaxed),
+            self.accesses.load(Ordering::Relaxed),
+        );
+        if let Some(kept) = *self.kept.lock()
+            && kept.seen == seen
+        {
+            return Ok(kept);
+        }
+        let mut stat = self
+            .volume
+            .backing
+            .stat(self.reader())
+            .map_err(failed("stat"))?;
+        if let Some(kept) = *self.kept.lock()
+            && kept.seen.0 == seen.0
+        {
+            // Only the access time is another one.
+            (stat.st_mtime, stat.st_mtime_nsec) = (kept.stat.st_mtime, kept.stat.st_mtime_nsec);
+            (stat.st_ctime, stat.st_ctime_nsec) = (kept.stat.st_ctime, kept.stat.st_ctime_nsec);
+        }
+        Ok(Kept {
+            stat,
+            seen,
+            count: 0,
+        })
+    }
+
+    /// Times of modification and change to show while internal changes are under way.
+    pub(super) fn kept_times(&self) -> Option<(Time, Time)> {
+        let kept = (*self.kept.lock())?;
+        let time = |seconds, nanoseconds: u64| (seconds, nanoseconds as u32);
+        let stat = &kept.stat;
+        (kept.seen.0 == self.changes.load(Ordering::Relaxed)).then(|| {
+            (
+                time(stat.st_mtime, stat.st_mtime_nsec),
+                time(stat.st_ctime, stat.st_ctime_nsec),
+            )
+        })
     }
 
     /// Runs an internal change and puts the inode's times back.
@@ -248,21 +320,23 @@ impl Envelope {
         change: impl FnOnce() -> Result<T, VolumeError>,
     ) -> Result<T, VolumeError> {
         let _guard = self.times.write();
-        let before = self
-            .volume
-            .backing
-            .stat(self.reader())
-            .map_err(failed("stat"))?;
+        let before = self.times_before()?;
         let result = change();
         self.put_times_back(&before);
         result
     }
 
-    fn put_times_back(&self, before: &Stat) {
+    fn put_times_back(&self, kept: &Kept) {
+        let before = &kept.stat;
+        let accessed = self.accesses.load(Ordering::Relaxed) != kept.seen.1;
         let times = Timestamps {
             last_access: Timespec {
                 tv_sec: before.st_atime,
-                tv_nsec: before.st_atime_nsec as _,
+                tv_nsec: if accessed {
+                    rustix::fs::UTIME_OMIT
+                } else {
+                    before.st_atime_nsec as _
+                },
             },
             last_modification: Timespec {
                 tv_sec: before.st_mtime,
@@ -291,7 +365,12 @@ impl Envelope {
     ) -> Result<(), VolumeError> {
         let _guard = self.times.write();
         let _quiet = quiet();
-        self.changes.fetch_add(1, Ordering::Relaxed);
+        let counter = if times.last_modification.tv_nsec == rustix::fs::UTIME_OMIT {
+            &self.accesses
+        } else {
+            &self.changes
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
         self.volume
             .backing
             .set_times_of(self.reader(), times)
@@ -370,27 +449,26 @@ impl Envelope {
             }
             Err(e) => return Err(e.into()),
         };
-        let epoch = new
-            .epochs
-            .last_mut()
-            .expect("internal error: a header has at least one epoch");
-        *epoch = Epoch {
-            number: epoch.number,
-            commitment: epoch.commitment,
-            wrapped: WrappedKey {
-                key_arn: response.key_id.clone(),
-                algorithm: asked
-                    .destination_encryption_algorithm
-                    .unwrap_or(wrapped.algorithm),
-                material_id: response.destination_key_material_id.clone(),
-                blob: response.ciphertext_blob.0.clone(),
-                context: asked
-                    .destination_encryption_context
-                    .clone()
-                    .unwrap_or_default(),
-            },
-            wrapped_at: super::open::unix_now(),
-        };
+        if let Some(epoch) = new.epochs.last_mut() {
+            *epoch = moved(epoch, &asked, &response);
+        }
+        // While a reseal runs the old data key moves too: it is asked for in the same way.
+        if let [old, _] = &mut new.epochs[..] {
+            let mut asked = asked;
+            asked.ciphertext_blob = Some(Blob(old.wrapped.blob.clone()));
+            let response = self.volume.keys.re_encrypt(&caller, &asked)?;
+            *old = moved(old, &asked, &response);
+        }
+        self.replace_header(new)?;
+        Ok(Rewrapped {
+            generation: generation + 1,
+            response: Some(response),
+        })
+    }
+
+    /// Makes `new`, with the next generation, the header: the other slot is written, then the old
+    /// one is wiped. `rewrap` is locked.
+    pub(super) fn replace_header(&self, mut new: Header) -> Result<(), VolumeError> {
         new.generation += 1;
         let bytes = new.encode()?;
         let old_slot = self.chosen.read().slot;
@@ -416,10 +494,7 @@ impl Envelope {
             self.wipe(fd, old_slot)
         })?;
         self.chosen.write().other_is_stale = false;
-        Ok(Rewrapped {
-            generation: generation + 1,
-            response: Some(response),
-        })
+        Ok(())
     }
 
     /// Tells everybody who asks for attributes how long the open file is: between two system calls
@@ -472,8 +547,30 @@ impl Drop for Envelope {
     }
 }
 
+/// An epoch whose data key ReEncrypt has moved.
+fn moved(epoch: &Epoch, asked: &ReEncryptRequest, response: &ReEncryptResponse) -> Epoch {
+    Epoch {
+        number: epoch.number,
+        commitment: epoch.commitment,
+        wrapped: WrappedKey {
+            key_arn: response.key_id.clone(),
+            algorithm: asked
+                .destination_encryption_algorithm
+                .unwrap_or(epoch.wrapped.algorithm),
+            material_id: response.destination_key_material_id.clone(),
+            blob: response.ciphertext_blob.0.clone(),
+            context: asked
+                .destination_encryption_context
+                .clone()
+                .unwrap_or_default(),
+        },
+        wrapped_at: super::open::unix_now(),
+        made_at: epoch.made_at,
+    }
+}
+
 /// The call is made in the Region of the object's key, about the object.
-fn caller_for(caller: &Caller, wrapped: &WrappedKey) -> Caller {
+pub(super) fn caller_for(caller: &Caller, wrapped: &WrappedKey) -> Caller {
     let mut caller = caller.clone();
     if let Some(arn) = KeyArn::parse(&wrapped.key_arn) {
         arn.region().clone_into(&mut caller.region);

@@ -1,6 +1,11 @@
 //! The keys that a data key is expanded into. FORMAT.md, section 4.
 
+use std::sync::Arc;
+
 use super::Id;
+use super::error::VolumeError;
+use super::header::{Epoch, Header};
+use crate::kms::service::{Caller, KeyService};
 use crate::primitives::{ContentKey, MacKey, SivKey, hkdf_sha256};
 use crate::secret::Secret;
 
@@ -60,6 +65,91 @@ impl ObjectKey {
     /// Seals the volume key; of a root directory only.
     pub fn volume(&self) -> SivKey {
         SivKey::new(self.expand::<64>(&[b"volume"]))
+    }
+}
+
+/// A live data-key epoch: its key, and what an open object works with.
+pub struct Live<T> {
+    /// The epoch.
+    pub number: u32,
+    /// Its key.
+    pub key: ObjectKey,
+    /// What is made of the key once: a file's trailer key, a directory's name key.
+    pub tool: T,
+}
+
+/// The live keys of an open object: what is sealed now is sealed under the current one; the old
+/// one still opens what a reseal has not come to.
+pub struct Keys<T> {
+    /// The newest.
+    pub current: Arc<Live<T>>,
+    /// The one before it, while a reseal runs.
+    pub old: Option<Arc<Live<T>>>,
+}
+
+impl<T> Live<T> {
+    /// Takes over the key of an epoch.
+    pub fn new(number: u32, key: ObjectKey, tool: impl FnOnce(&ObjectKey) -> T) -> Self {
+        let tool = tool(&key);
+        Self { number, key, tool }
+    }
+}
+
+impl<T> Keys<T> {
+    /// The keys of a header, which the key service opens for `caller`.
+    ///
+    /// # Errors
+    /// The key service's; [`VolumeError::CommitmentMismatch`].
+    pub fn open(
+        header: &Header,
+        keys: &dyn KeyService,
+        caller: &Caller,
+        tool: impl Fn(&ObjectKey) -> T,
+    ) -> Result<Self, VolumeError> {
+        let live = |epoch: &Epoch| -> Result<_, VolumeError> {
+            let key = ObjectKey::new(header.object, keys.decrypt(caller, &epoch.wrapped)?);
+            header.verify_commitment(epoch, &key)?;
+            Ok(Live::new(epoch.number, key, &tool))
+        };
+        let old = match &header.epochs[..] {
+            [old, _] => Some(Arc::new(live(old)?)),
+            _ => None,
+        };
+        Ok(Self {
+            current: Arc::new(live(header.current())?),
+            old,
+        })
+    }
+
+    /// The keys of an object that has just been made.
+    pub fn fresh(number: u32, key: ObjectKey, tool: impl FnOnce(&ObjectKey) -> T) -> Self {
+        Self {
+            current: Arc::new(Live::new(number, key, tool)),
+            old: None,
+        }
+    }
+
+    /// The key of an epoch, if it is live.
+    pub fn of(&self, epoch: u32) -> Option<&Live<T>> {
+        let old = self.old.as_deref().filter(|old| old.number == epoch);
+        (self.current.number == epoch)
+            .then_some(&*self.current)
+            .or(old)
+    }
+
+    /// The current key alone.
+    pub fn without_old(&self) -> Self {
+        Self {
+            current: Arc::clone(&self.current),
+            old: None,
+        }
+    }
+
+    /// The lowest live epoch.
+    pub fn lowest(&self) -> u32 {
+        self.old
+            .as_ref()
+            .map_or(self.current.number, |old| old.number)
     }
 }
 

@@ -1,18 +1,20 @@
 //! Extended attributes: `user.` ones are sealed, others are stored as they are. FORMAT.md,
 //! section 7.
 
-use std::ffi::{CString, OsStr};
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use parking_lot::MutexGuard;
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
 use super::error::{VolumeError, failed};
 use super::open::Volume;
-use super::subkeys::ObjectKey;
+use super::subkeys::{Keys, Live, ObjectKey};
 use crate::codec::Reader;
 use crate::primitives::random;
 
@@ -23,33 +25,38 @@ pub(super) const DEFAULT_ACL: &std::ffi::CStr = c"system.posix_acl_default";
 /// with the modes and hands them on; the kernel above judges by them.
 const ACLS: [&[u8]; 2] = [b"system.posix_acl_access", b"system.posix_acl_default"];
 
-/// The key of an object, for its attributes: asked for only when one is sealed or opened.
+/// A data key of an object, for its attributes.
+#[derive(Clone, Copy)]
+pub struct EpochKey<'a> {
+    epoch: u32,
+    key: &'a ObjectKey,
+}
+
+/// What has keys for its attributes.
 pub trait AttributeKey {
-    /// The object's key.
-    ///
-    /// # Errors
-    /// The key service's.
-    fn with_key<T>(
-        &self,
-        f: impl FnOnce(&ObjectKey, u32) -> Result<T, VolumeError>,
-    ) -> Result<T, VolumeError>;
+    /// Runs `f` with the current key, and the one before it while a reseal runs.
+    fn with_keys<T>(&self, f: impl FnOnce(EpochKey<'_>, Option<EpochKey<'_>>) -> T) -> T;
+}
+
+fn with_keys<T, R>(keys: &Keys<T>, f: impl FnOnce(EpochKey<'_>, Option<EpochKey<'_>>) -> R) -> R {
+    fn of<T>(live: &Live<T>) -> EpochKey<'_> {
+        EpochKey {
+            epoch: live.number,
+            key: &live.key,
+        }
+    }
+    f(of(&keys.current), keys.old.as_deref().map(of))
 }
 
 impl AttributeKey for super::File {
-    fn with_key<T>(
-        &self,
-        f: impl FnOnce(&ObjectKey, u32) -> Result<T, VolumeError>,
-    ) -> Result<T, VolumeError> {
-        f(self.key(), self.epoch)
+    fn with_keys<T>(&self, f: impl FnOnce(EpochKey<'_>, Option<EpochKey<'_>>) -> T) -> T {
+        with_keys(&self.keys(), f)
     }
 }
 
 impl AttributeKey for super::Directory {
-    fn with_key<T>(
-        &self,
-        f: impl FnOnce(&ObjectKey, u32) -> Result<T, VolumeError>,
-    ) -> Result<T, VolumeError> {
-        f(self.key(), self.envelope().header().current().number)
+    fn with_keys<T>(&self, f: impl FnOnce(EpochKey<'_>, Option<EpochKey<'_>>) -> T) -> T {
+        with_keys(&self.keys(), f)
     }
 }
 
@@ -64,7 +71,8 @@ fn stored_name(key: &ObjectKey, name: &[u8]) -> Result<CString, VolumeError> {
     c_name(format!("{STORED}{}", BASE64.encode(&hidden[..16])).as_bytes())
 }
 
-fn seal(key: &ObjectKey, epoch: u32, name: &[u8], value: &[u8]) -> Vec<u8> {
+fn seal(current: EpochKey<'_>, name: &[u8], value: &[u8]) -> Vec<u8> {
+    let EpochKey { epoch, key } = current;
     let nonce = random::<16>();
     let plain = [&(name.len() as u16).to_le_bytes()[..], name, value].concat();
     let sealed = key.xattr().seal(&[b"xattr", key.object(), &nonce], &plain);
@@ -87,6 +95,11 @@ fn open(key: &ObjectKey, sealed: &[u8]) -> Result<(Vec<u8>, Vec<u8>), VolumeErro
         Some((name, plain[reader.position()..].to_vec()))
     };
     parse().ok_or(VolumeError::NameUnverified)
+}
+
+/// The epoch that a sealed value belongs to.
+fn epoch_of(sealed: &[u8]) -> Option<u32> {
+    Reader::new(sealed).u32("epoch").ok()
 }
 
 /// Whether an attribute is sealed.
@@ -170,16 +183,21 @@ impl Volume {
         object: impl AsFd,
         key: &impl AttributeKey,
     ) -> Result<Vec<Vec<u8>>, VolumeError> {
-        self.stored_xattrs(object.as_fd(), true)?
-            .iter()
-            .map(|stored| {
-                let value = self
-                    .backing
-                    .xattr(object.as_fd(), &c_name(stored)?)
-                    .map_err(absent)?;
-                key.with_key(|key, _| open(key, &value).map(|(name, _)| name))
-            })
-            .collect()
+        // While a reseal moves one it may be there twice.
+        let mut names = BTreeSet::new();
+        for stored in self.stored_xattrs(object.as_fd(), true)? {
+            let value = match self.backing.xattr(object.as_fd(), &c_name(&stored)?) {
+                // Moved since it was listed: under its other name.
+                Err(Errno::NODATA) if key.with_keys(|_, old| old.is_some()) => continue,
+                result => result.map_err(absent)?,
+            };
+            let opened = key.with_keys(|current, old| match old {
+                Some(old) if epoch_of(&value) == Some(old.epoch) => open(old.key, &value),
+                _ => open(current.key, &value),
+            });
+            names.insert(opened?.0);
+        }
+        Ok(names.into_iter().collect())
     }
 
     /// The value of an attribute that is not sealed.
@@ -203,7 +221,7 @@ impl Volume {
         key: &impl AttributeKey,
         name: &OsStr,
     ) -> Result<Vec<u8>, VolumeError> {
-        key.with_key(|key, _| {
+        let read = |key: &ObjectKey| {
             let stored = stored_name(key, name.as_bytes())?;
             let sealed = self
                 .backing
@@ -214,6 +232,14 @@ impl Volume {
                 return Err(VolumeError::NameUnverified);
             }
             Ok(value)
+        };
+        key.with_keys(|current, old| match (read(current.key), old) {
+            (Err(VolumeError::NoAttribute), Some(old)) => match read(old.key) {
+                // Moved between the two.
+                Err(VolumeError::NoAttribute) => read(current.key),
+                result => result,
+            },
+            (result, _) => result,
         })
     }
 
@@ -248,9 +274,10 @@ impl Volume {
         flags: XattrFlags,
     ) -> Result<(), VolumeError> {
         self.check_writable()?;
-        key.with_key(|key, epoch| {
-            let stored = stored_name(key, name.as_bytes())?;
-            let sealed = seal(key, epoch, name.as_bytes(), value);
+        key.with_keys(|current, old| {
+            let _moving = self.move_first(object.as_fd(), current, old, name.as_bytes())?;
+            let stored = stored_name(current.key, name.as_bytes())?;
+            let sealed = seal(current, name.as_bytes(), value);
             self.backing
                 .set_xattr(object.as_fd(), &stored, &sealed, flags)
                 .map_err(failed("set an attribute"))
@@ -280,11 +307,94 @@ impl Volume {
         name: &OsStr,
     ) -> Result<(), VolumeError> {
         self.check_writable()?;
-        key.with_key(|key, _| {
-            let stored = stored_name(key, name.as_bytes())?;
+        key.with_keys(|current, old| {
+            let _moving = self.move_first(object.as_fd(), current, old, name.as_bytes())?;
+            let stored = stored_name(current.key, name.as_bytes())?;
             self.backing
                 .remove_xattr(object.as_fd(), &stored)
                 .map_err(absent)
+        })
+    }
+
+    /// Before an attribute is changed while a reseal runs: moves it to the current key. Nobody
+    /// else moves one while the guard is held.
+    fn move_first(
+        &self,
+        object: BorrowedFd<'_>,
+        current: EpochKey<'_>,
+        old: Option<EpochKey<'_>>,
+        name: &[u8],
+    ) -> Result<Option<MutexGuard<'_, ()>>, VolumeError> {
+        let Some(old) = old else {
+            return Ok(None);
+        };
+        let moving = self.moving_xattrs.lock();
+        let stored = stored_name(old.key, name)?;
+        match self.backing.xattr(object, &stored) {
+            Ok(sealed) => self.move_xattr(object, current, old, &stored, &sealed)?,
+            Err(Errno::NODATA) => {}
+            Err(errno) => return Err(absent(errno)),
+        }
+        Ok(Some(moving))
+    }
+
+    /// Seals an attribute under the current key and then takes the old one away: a crash leaves it
+    /// once or twice.
+    fn move_xattr(
+        &self,
+        object: BorrowedFd<'_>,
+        current: EpochKey<'_>,
+        old: EpochKey<'_>,
+        stored: &CStr,
+        sealed: &[u8],
+    ) -> Result<(), VolumeError> {
+        let (name, value) = open(old.key, sealed)?;
+        let new = stored_name(current.key, &name)?;
+        let sealed = seal(current, &name, &value);
+        match self
+            .backing
+            .set_xattr(object, &new, &sealed, XattrFlags::CREATE)
+        {
+            // A crash came between the two, or somebody has set it since.
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(failed("move an attribute to the new data key")(errno)),
+        }
+        match self.backing.remove_xattr(object, stored) {
+            Ok(()) | Err(Errno::NODATA) => Ok(()),
+            Err(errno) => Err(failed("move an attribute to the new data key")(errno)),
+        }
+    }
+
+    /// Moves all attributes to the current key; returns how many do not verify and stay as they
+    /// are.
+    ///
+    /// # Errors
+    /// The backing filesystem's: `ENOSPC` where an attribute does not fit twice.
+    pub(super) fn move_xattrs(
+        &self,
+        object: BorrowedFd<'_>,
+        key: &impl AttributeKey,
+    ) -> Result<u64, VolumeError> {
+        key.with_keys(|current, old| {
+            let Some(old) = old else {
+                return Ok(0);
+            };
+            let mut lost = 0;
+            for stored in self.stored_xattrs(object, true)? {
+                let _moving = self.moving_xattrs.lock();
+                let stored = c_name(&stored)?;
+                let sealed = match self.backing.xattr(object, &stored) {
+                    Ok(sealed) if epoch_of(&sealed) == Some(old.epoch) => sealed,
+                    // Moved or removed since it was listed.
+                    Ok(_) | Err(Errno::NODATA) => continue,
+                    Err(errno) => return Err(absent(errno)),
+                };
+                match self.move_xattr(object, current, old, &stored, &sealed) {
+                    Err(VolumeError::NameUnverified) => lost += 1,
+                    result => result?,
+                }
+            }
+            Ok(lost)
         })
     }
 

@@ -10,7 +10,7 @@ import atexit, errno, os, random, signal, subprocess, sys, threading, time
 vol, mnt = os.environ["VOL"], os.environ["MNT"]
 kills, seed = int(sys.argv[1]), int(sys.argv[2])
 rng = random.Random(seed)
-counts = {"operations": 0, "bytes": 0, "kills": 0, "rewraps": 0, "lost": 0}
+counts = {"operations": 0, "bytes": 0, "kills": 0, "rewraps": 0, "reseals": 0, "lost": 0}
 LARGEST = 400_000
 keys = ["alias/rekeyfs", "alias/other"]
 
@@ -65,8 +65,13 @@ def operate():
         finally: os.close(fd)
     elif kind < 0.85:
         serial += 1; file.names.append(f"f{serial}"); os.rename(path, f"{mnt}/{file.names[-1]}"); file.names = file.names[-1:]
-    elif kind < 0.92:
+    elif kind < 0.89:
         os.setxattr(path, "user.kms.key_id", rng.choice(keys).encode()); counts["rewraps"] += 1
+    elif kind < 0.92:
+        what = rng.choice([path, path, mnt] + [f"{mnt}/{name}" for name in directories])
+        try: os.setxattr(what, "user.kms.data_key", b"new"); counts["reseals"] += 1
+        except OSError as e:
+            if e.errno != errno.EBUSY: raise
     elif kind < 0.95:
         serial += 1; directories.append(f"d{serial}"); os.mkdir(f"{mnt}/{directories[-1]}")
         # What is in it must be found as long as it is there.
@@ -112,4 +117,4 @@ subprocess.run(["rekeyfs", "umount", mnt], check=True); daemon.process.wait()
 subprocess.run(["rekeyfs", "check", vol, "--repair"], check=True)
 subprocess.run(["rekeyfs", "check", vol], check=True)
 print(f"{counts['kills']} kills, {counts['operations']} operations, {counts['bytes']} bytes written, "
-      f"{counts['rewraps']} rewraps: nothing unreadable; {counts['lost']} files with a change of the last second undone")
+      f"{counts['rewraps']} rewraps, {counts['reseals']} reseals: nothing unreadable; {counts['lost']} files with a change of the last second undone")

@@ -9,10 +9,14 @@ use super::super::error::{VolumeError, failed};
 use super::super::file::File;
 use super::super::header::ObjectType;
 use super::super::layout::{GROUP_BYTES, PAGE};
+use super::super::reseal::Reseal;
 use super::super::rewrap::Envelope;
 use super::super::xattrs::AttributeKey;
 use super::walk::Job;
 use super::{Finding, Salvaged, State, Trouble, trouble_of};
+
+/// What is said of an object with two data keys.
+pub(super) const INTERRUPTED_RESEAL: &str = "a reseal has not come to its end";
 
 impl State<'_> {
     /// Reads a file and everything that belongs to it.
@@ -74,7 +78,13 @@ impl State<'_> {
                 || Ok(()),
             );
         }
-        let file = File::open(&envelope, self.volume.own_caller(), false)?;
+        let own = self.volume.own_caller();
+        if envelope.is_resealing() {
+            self.interrupted(&job.path, INTERRUPTED_RESEAL, || {
+                Reseal::of_file(&envelope, own)?.run().map(|_| ())
+            });
+        }
+        let file = File::open(&envelope, own, false)?;
         let (bytes, lost) = verify(&file, |_, _| Ok(()))?;
         self.check_attributes(&job.object, &*file)?;
         if file.is_unsettled() {

@@ -14,7 +14,9 @@ use super::super::directory::{Directory, StoredEntry, stored_names};
 use super::super::error::{VolumeError, failed};
 use super::super::header::ObjectType;
 use super::super::names::{self, Found};
+use super::super::reseal::Reseal;
 use super::super::rewrap::Envelope;
+use super::contents::INTERRUPTED_RESEAL;
 use super::{State, Trouble, trouble_of};
 
 /// Files that wait for a thread at most.
@@ -60,6 +62,7 @@ impl State<'_> {
     }
 
     fn walk_from(&self, root: Arc<Directory>, files: &SyncSender<Job>) -> Result<(), VolumeError> {
+        self.check_reseal("/", &root);
         let backing = &self.volume.backing;
         let fd = backing
             .open_at(
@@ -217,6 +220,9 @@ impl State<'_> {
                 None
             }
         };
+        if let Some(directory) = &directory {
+            self.check_reseal(&path, directory);
+        }
         if let Some(directory) = &directory
             && let Err(e) = self.check_attributes(object, &**directory)
         {
@@ -227,6 +233,16 @@ impl State<'_> {
             directory,
             path,
         })
+    }
+
+    /// Before the names are listed.
+    fn check_reseal(&self, path: &str, directory: &Arc<Directory>) {
+        if directory.envelope().is_resealing() {
+            self.interrupted(path, INTERRUPTED_RESEAL, || {
+                let own = self.volume.own_caller();
+                Reseal::of_directory(directory, own)?.run().map(|_| ())
+            });
+        }
     }
 
     /// Whether a rewrap of a directory was interrupted; opening it has wiped the old slot then.
