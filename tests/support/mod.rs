@@ -129,14 +129,18 @@ pub fn stored_path(root: &Path, directory: &Directory, name: &str) -> PathBuf {
     root.join(stored.to_str().expect("ASCII"))
 }
 
-/// Copies files and directories. In this process: a child would inherit the lock of a volume that
+/// Copies files, directories and symlinks. In this process: a child would inherit the lock of a volume that
 /// another test has open.
 pub fn copy_tree(from: &Path, to: &Path) {
     std::fs::create_dir(to).expect("mkdir");
     for entry in std::fs::read_dir(from).expect("list").flatten() {
         let target = to.join(entry.file_name());
-        if entry.file_type().expect("type").is_dir() {
+        let kind = entry.file_type().expect("type");
+        if kind.is_dir() {
             copy_tree(&entry.path(), &target);
+        } else if kind.is_symlink() {
+            let link = std::fs::read_link(entry.path()).expect("readlink");
+            std::os::unix::fs::symlink(link, &target).expect("symlink");
         } else {
             std::fs::copy(entry.path(), &target).expect("copy");
         }
