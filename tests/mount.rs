@@ -190,6 +190,8 @@ int main(int argc, char **argv) {
 	start(); r.reserved = 1; expect(__LINE__, EINVAL);
 	start(); put(REKEYFS_DESTINATION_KEY_ID, "x"); r.field[REKEYFS_DESTINATION_KEY_ID].length = 70000; expect(__LINE__, EINVAL);
 	start(); r.flags = REKEYFS_NEW_DATA_KEY; expect(__LINE__, 0);
+	start(); r.flags = REKEYFS_NEW_DATA_KEY | REKEYFS_DRY_RUN; expect(__LINE__, EINVAL);
+	start(); r.flags = REKEYFS_NEW_DATA_KEY; put(REKEYFS_DESTINATION_KEY_ID, "alias/new"); expect(__LINE__, EINVAL);
 	static char other[16300];
 	errno = 0; if (ioctl(fd, _IOWR(0xA7, 0x52, char[100]), other) != -1 || errno != EINVAL) return 5;
 	errno = 0; if (ioctl(fd, _IOWR(0xA7, 0x52, char[16300]), other) != -1 || errno != E2BIG) return 10;

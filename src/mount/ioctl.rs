@@ -161,6 +161,10 @@ pub fn parse(bytes: &[u8]) -> Result<Asked, VolumeError> {
         });
     }
     if flags & NEW_DATA_KEY != 0 {
+        // What would be left out silently is refused.
+        if flags != NEW_DATA_KEY || given.u32(24) & !(1 << Field::Name as u32) != 0 {
+            return Err(malformed("what is asked together with a new data key"));
+        }
         return Ok(Asked {
             name,
             control: Control::Reseal,

@@ -144,7 +144,32 @@ impl Marker {
         Ok(key)
     }
 
-    fn encode(&self, key: &VolumeKey) -> Vec<u8> {
+    /// Chooses the valid page with the higher sequence.
+    ///
+    /// # Errors
+    /// What is wrong with both: [`VolumeError::VolumeDamaged`], [`VolumeError::UnknownVersion`],
+    /// [`VolumeError::UnknownFeature`].
+    pub fn choose(a: &[u8], b: &[u8], path: &Path) -> Result<Self, VolumeError> {
+        let marker = match (Self::parse(a), Self::parse(b)) {
+            (Ok(a), Ok(b)) if b.sequence > a.sequence => Ok(b),
+            (Ok(a), _) => Ok(a),
+            (Err(Fault::Malformed(_)), Ok(b)) => Ok(b),
+            (Err(fault), _) => Err(fault),
+        };
+        let path = path.to_owned();
+        marker.map_err(|fault| match fault {
+            Fault::Malformed(what) => VolumeError::VolumeDamaged { path, what },
+            Fault::Version(found) => VolumeError::UnknownVersion {
+                path,
+                found,
+                known: VERSION,
+            },
+            Fault::Feature(feature) => VolumeError::UnknownFeature { path, feature },
+        })
+    }
+
+    /// The bytes of a page.
+    pub fn encode(&self, key: &VolumeKey) -> Vec<u8> {
         let mut body = vec![0, 0]; // no features
         body.extend_from_slice(&(self.crashed.0.len() as u16).to_le_bytes());
         for (first, last) in &self.crashed.0 {
@@ -312,28 +337,7 @@ impl MarkerFile {
             })?;
         pages.truncate(read);
         let (a, b) = pages.split_at(read.min(PAGE));
-        let marker = match (Marker::parse(a), Marker::parse(b)) {
-            (Ok(a), Ok(b)) if b.sequence > a.sequence => Ok(b),
-            (Ok(a), _) => Ok(a),
-            (Err(Fault::Malformed(_)), Ok(b)) => Ok(b),
-            (Err(fault), _) => Err(fault),
-        };
-        let marker = marker.map_err(|fault| match fault {
-            Fault::Malformed(what) => VolumeError::VolumeDamaged {
-                path: owned(),
-                what,
-            },
-            Fault::Version(found) => VolumeError::UnknownVersion {
-                path: owned(),
-                found,
-                known: VERSION,
-            },
-            Fault::Feature(feature) => VolumeError::UnknownFeature {
-                path: owned(),
-                feature,
-            },
-        })?;
-        Ok((Self { fd }, marker))
+        Ok((Self { fd }, Marker::choose(a, b, path)?))
     }
 
     /// Writes the marker to the page that is not the current one; durable when it returns.

@@ -13,10 +13,10 @@
 mod world;
 
 use libfuzzer_sys::fuzz_target;
-use rekeyfs::kms::json;
 use rekeyfs::kms::Kms;
 use rekeyfs::kms::api::{OPERATIONS, Operation};
 use rekeyfs::kms::error::{Exception, ExceptionKind};
+use rekeyfs::kms::json;
 use serde_json::Value;
 
 use world::{Names, Who, World};
