@@ -380,6 +380,26 @@ fn random_sequences_lose_nothing_in_two_power_cuts_in_a_row() {
     assert!(second_cuts > 100);
 }
 
+/// A record that was written, not synced, and found again by the next open.
+#[test]
+fn a_length_changes_after_a_reopen_only_behind_a_durable_record() {
+    let world = World::new(Crash::Strict);
+    let end = contents().len() as u64;
+    for change in [
+        Op::Write(end, 40, 0xa6),
+        Op::Len(end - 50),
+        Op::Len(end + 9000),
+    ] {
+        let ops = [
+            Op::Write(3 * CHUNK + 7, 50, 0xa4),
+            Op::Reopen,
+            change,
+            Op::Reopen,
+        ];
+        cut_everywhere(&world, &ops, 3);
+    }
+}
+
 #[test]
 fn without_barriers_a_power_cut_costs_what_was_promised() {
     let world = World::new(Crash::Fast);

@@ -40,7 +40,7 @@ pub(super) struct OpenFile {
     state: RwLock<State>,
 }
 
-struct State {
+pub(super) struct State {
     /// `None`: taken back.
     handle: Option<Handle>,
     /// Only what the kernel still has to write back is let through.
@@ -57,16 +57,24 @@ pub(super) enum Asker {
 }
 
 /// A file that is not closed while this is held.
-pub(super) struct Using<'a>(RwLockReadGuard<'a, State>);
+pub(super) enum Using<'a> {
+    /// By its own handle.
+    Own(RwLockReadGuard<'a, State>),
+    /// By those of others.
+    Joined(Handle),
+}
 
 impl std::ops::Deref for Using<'_> {
     type Target = File;
 
     fn deref(&self) -> &File {
-        self.0
-            .handle
-            .as_deref()
-            .expect("internal error: a guard is only made of an open file")
+        match self {
+            Self::Own(state) => state
+                .handle
+                .as_deref()
+                .expect("internal error: a guard is only made of an open file"),
+            Self::Joined(handle) => handle,
+        }
     }
 }
 
@@ -90,9 +98,15 @@ impl OpenFile {
         loop {
             let state = self.state.read();
             if state.handle.is_some() && (asker == Asker::WriteBack || !state.refused) {
-                return Ok(Using(state));
+                return Ok(Using::Own(state));
             }
             drop(state);
+            // Pages that were changed while that was allowed are everybody's who has it open.
+            if asker == Asker::WriteBack
+                && let Some(handle) = File::join(&self.envelope)
+            {
+                return Ok(Using::Joined(handle));
+            }
             let mut state = self.state.write();
             if state.handle.is_none() {
                 state.handle = Some(File::open(&self.envelope, &self.caller, false)?);

@@ -286,7 +286,7 @@ impl File {
             lowest_epoch: self.keys().lowest(),
         });
         self.replace_page(&mut slot, 0, page, true)?;
-        self.record_is_old.store(false, Ordering::Release);
+        self.note_announced();
         Ok(())
     }
 

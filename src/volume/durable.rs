@@ -35,7 +35,7 @@ pub(super) struct NewNames {
     overflow: AtomicBool,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Names {
     /// The directory's own header is new.
     header: bool,
@@ -43,6 +43,8 @@ struct Names {
     names: Vec<CString>,
     /// There were more of them.
     many: bool,
+    /// How often this was changed.
+    changes: u64,
 }
 
 impl NewNames {
@@ -52,7 +54,9 @@ impl NewNames {
             all.clear();
             self.overflow.store(true, Ordering::Release);
         }
-        change(all.entry(directory).or_default());
+        let names = all.entry(directory).or_default();
+        names.changes += 1;
+        change(names);
         self.any.store(true, Ordering::Release);
     }
 
@@ -90,21 +94,25 @@ impl NewNames {
         !self.any.load(Ordering::Acquire)
     }
 
-    fn take(&self, directory: u64) -> Names {
+    /// What is owed to a directory.
+    fn of(&self, directory: u64) -> Names {
+        let all = self.directories.lock();
+        all.get(&directory).cloned().unwrap_or_default()
+    }
+
+    /// What was owed is durable; it is forgotten only now, so that nobody who asks meanwhile is
+    /// told that nothing is owed. What has come to it since stays, and the rest with it.
+    fn settle(&self, directory: u64, done: &Names) {
         let mut all = self.directories.lock();
-        let names = all.remove(&directory).unwrap_or_default();
+        if all
+            .get(&directory)
+            .is_some_and(|names| names.changes == done.changes)
+        {
+            all.remove(&directory);
+        }
         if all.is_empty() && !self.overflow.load(Ordering::Acquire) {
             self.any.store(false, Ordering::Release);
         }
-        names
-    }
-
-    fn put_back(&self, directory: u64, old: Names) {
-        self.change(directory, |names| {
-            names.header |= old.header;
-            names.many |= old.many;
-            names.names.extend(old.names);
-        });
     }
 
     /// What has to be synced of a directory for the sake of one name in it: its header, and whether
@@ -173,7 +181,7 @@ impl Directory {
         self.volume().sync_forgotten()?;
         let made = &self.volume().made;
         let inode = self.envelope().inode();
-        let names = made.take(inode);
+        let names = made.of(inode);
         let synced = if names.many {
             self.volume()
                 .backing
@@ -188,8 +196,8 @@ impl Directory {
         let synced = synced
             .and_then(|()| self.envelope().sync(data_only))
             .and_then(|()| self.sync_names());
-        if synced.is_err() {
-            made.put_back(inode, names);
+        if synced.is_ok() {
+            made.settle(inode, &names);
         }
         synced
     }
@@ -280,9 +288,26 @@ mod tests {
         assert!(made.overflow.load(Ordering::Acquire) && !made.is_empty());
         // The directories that are remembered are synced: the forgotten ones are not forgiven.
         for header in 0..2 * MOST as u64 {
-            made.take(header);
+            made.settle(header, &made.of(header));
         }
         assert!(!made.is_empty());
+    }
+
+    #[test]
+    fn what_is_owed_stays_owed_until_it_is_durable() {
+        let made = NewNames::default();
+        made.directory(7);
+        let owed = made.of(7);
+        assert_eq!(made.owed(7, c"name"), (true, false), "it is being synced");
+        made.change(7, |names| names.names.push(c"name".to_owned()));
+        made.settle(7, &owed);
+        assert_eq!(
+            made.owed(7, c"name"),
+            (true, true),
+            "it came during the sync"
+        );
+        made.settle(7, &made.of(7));
+        assert!(made.is_empty());
     }
 
     #[test]

@@ -201,8 +201,9 @@ impl File {
         Ok(Handle(file))
     }
 
-    /// Another handle of the open file of an envelope.
-    pub(super) fn join(envelope: &Envelope) -> Option<Handle> {
+    /// Another handle of the open file of an envelope, if somebody has it open: for what was allowed
+    /// already.
+    pub fn join(envelope: &Envelope) -> Option<Handle> {
         let mut opened = envelope.opened.lock();
         let file = Arc::clone(opened.file.as_ref()?);
         opened.handles += 1;
@@ -257,6 +258,7 @@ impl File {
         truncate: bool,
     ) -> Result<Self, VolumeError> {
         let file = Self::new(envelope, Self::open_keys(envelope, caller)?);
+        envelope.sync_failed.store(false, Ordering::Release);
         match file.load_contents() {
             Ok(()) => Ok(file),
             // Its contents are to go: it does not matter what has become of them.
@@ -380,7 +382,8 @@ impl File {
             .ok_or(VolumeError::GroupUnverified { group: 0 })?;
         let volume = self.volume();
         let crashed = volume.crashed(record.session) || volume.is_crashed(&page, &self.object, 0);
-        let is_old = record.session != volume.session && !crashed;
+        // A record that this session has written and not synced is not the medium's yet.
+        let is_old = !crashed && !volume.announced.contains(&self.object);
         self.record_is_old.store(is_old, Ordering::Relaxed);
         self.set_last_group(record.last_group);
         let mismatch = |recorded| VolumeError::LengthMismatch {
@@ -672,14 +675,24 @@ impl File {
             }
             self.syncs.begin()
         };
+        let dirty = self.dirty.load(Ordering::Acquire);
         self.sync_contents(data_only)?;
         self.syncs.succeed(number);
+        if dirty {
+            self.note_announced();
+        }
         Ok(())
+    }
+
+    /// The medium has a record of this session.
+    pub(super) fn note_announced(&self) {
+        self.record_is_old.store(false, Ordering::Release);
+        self.volume().announced.insert(self.object);
     }
 
     /// Makes what the backing filesystem has durable.
     pub(super) fn sync_contents(&self, data_only: bool) -> Result<(), VolumeError> {
-        if self.syncs.have_failed() {
+        if self.syncs.have_failed() || self.envelope.sync_failed.load(Ordering::Acquire) {
             return Err(failed("sync")(rustix::io::Errno::IO));
         }
         self.envelope

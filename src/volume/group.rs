@@ -176,10 +176,8 @@ impl File {
             medium: Medium::default(),
         };
         self.clear_beyond(&mut group, index, len);
-        if self.volume().is_crashed(&group.page, self.object(), index) {
-            self.settle_pending(&mut group, index)?;
-        }
-        // What this session has left pending was changed since the last sync, for all that is known.
+        // What this session has left pending was changed since the last sync, for all that is known;
+        // whichever state is found now, a power cut may find the other.
         let ours = self.promises() && group.page.session == self.volume().session;
         for (chunk, entry) in group.page.entries.iter().enumerate() {
             let previous = matches!(
@@ -192,6 +190,9 @@ impl File {
             if previous && ours {
                 group.medium.note_changed(chunk, &self.syncs);
             }
+        }
+        if self.volume().is_crashed(&group.page, self.object(), index) {
+            self.settle_pending(&mut group, index)?;
         }
         Ok(group)
     }

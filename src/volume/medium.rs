@@ -42,20 +42,21 @@ impl Syncs {
     }
 }
 
-/// Objects that were made in this session and never synced: nobody relies on the medium for them.
-///
-/// As many as are remembered; of one that is forgotten everything counts as promised.
+/// Objects of which something is known that spares them a sync; as many as are remembered. Of one
+/// that is forgotten the worst is assumed.
 #[derive(Debug, Default)]
-pub(super) struct Unpromised(Mutex<(HashSet<Id>, VecDeque<Id>)>);
+pub(super) struct KnownObjects(Mutex<(HashSet<Id>, VecDeque<Id>)>);
 
-impl Unpromised {
+impl KnownObjects {
     const MOST: usize = 1 << 16;
 
-    /// An object was made.
+    /// It is so of an object.
     pub fn insert(&self, object: Id) {
         let mut guard = self.0.lock();
         let (known, order) = &mut *guard;
-        known.insert(object);
+        if !known.insert(object) {
+            return;
+        }
         order.push_back(object);
         if order.len() > Self::MOST
             && let Some(oldest) = order.pop_front()
@@ -64,12 +65,12 @@ impl Unpromised {
         }
     }
 
-    /// An object is about to be synced.
+    /// It is not so any more.
     pub fn remove(&self, object: &Id) {
         self.0.lock().0.remove(object);
     }
 
-    /// Whether nothing of an object was ever promised.
+    /// Whether it is so of an object.
     pub fn contains(&self, object: &Id) -> bool {
         self.0.lock().0.contains(object)
     }

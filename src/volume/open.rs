@@ -20,7 +20,7 @@ use super::flusher::Flusher;
 use super::header::{Epoch, Header, ObjectType};
 use super::layout::Layout;
 use super::marker::{CrashedSessions, Marker, MarkerFile};
-use super::medium::Unpromised;
+use super::medium::KnownObjects;
 use super::names::{DIRECTORY_HEADER, TARGETS, VOLUME_FILE};
 use super::page::EntryPage;
 use super::rewrap::Envelope;
@@ -99,7 +99,10 @@ pub struct Volume {
     /// Pages that wait, of all files.
     pub(super) held_pages: AtomicUsize,
     pub(super) flusher: Flusher,
-    pub(super) unpromised: Unpromised,
+    /// Made in this session and never synced: nobody relies on the medium for them.
+    pub(super) unpromised: KnownObjects,
+    /// Files of which the medium has a record of this session.
+    pub(super) announced: KnownObjects,
     pub(super) made: NewNames,
     pub(super) change_times: ChangeTimes,
     /// One attribute at a time is moved to another data key.
@@ -317,7 +320,8 @@ impl Volume {
             crash: options.crash,
             held_pages: AtomicUsize::new(0),
             flusher: Flusher::new(options.background && !options.read_only),
-            unpromised: Unpromised::default(),
+            unpromised: KnownObjects::default(),
+            announced: KnownObjects::default(),
             made: NewNames::default(),
             change_times: ChangeTimes::default(),
             moving_xattrs: Mutex::new(()),

@@ -1,5 +1,6 @@
 //! Lengths and holes: truncate, grow, punch, allocate, seek. FORMAT.md, section 5.
 
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 
 use rustix::fs::{FallocateFlags, SeekFrom};
@@ -10,6 +11,9 @@ use super::error::{VolumeError, failed};
 use super::file::File;
 use super::layout::{GROUP_CHUNKS, MAX_PLAIN, PAGE, chunk_len, chunks, group_of};
 use super::page::{Entry, Record, SizeRecord};
+
+/// Groups whose holes are made durable together.
+const PUNCHED_AT_ONCE: usize = 256;
 
 impl File {
     /// Sets the length; new bytes are zeros.
@@ -228,24 +232,9 @@ impl File {
             }
             // Absent groups are holes already, however many there are.
             let end_group = group_of(last_whole.saturating_sub(1)).min(self.last_group());
-            let mut next = group_of(first_whole);
-            let mut parts = Vec::new();
-            let mut promised = false;
-            while let Some((group, _)) = self.next_present(next, end_group)? {
-                let first = first_whole.max(group * GROUP_CHUNKS);
-                let last = last_whole.min((group + 1) * GROUP_CHUNKS);
-                if first < last {
-                    promised |= self.make_holes(group, first, last)?;
-                    parts.push((group, first, last));
-                }
-                next = group + 1;
-            }
-            if promised {
-                // Else a power cut could find the pages gone and the entries still there.
-                self.sync_contents(true)?;
-            }
-            for (group, first, last) in parts {
-                self.punch_pages(group, first, last)?;
+            let mut next = Some(group_of(first_whole));
+            while let Some(from) = next {
+                next = self.punch_groups(from, end_group, first_whole..last_whole)?;
             }
             let tail_start = (last_whole * PAGE).max(head_end);
             if tail_start < end {
@@ -253,6 +242,42 @@ impl File {
             }
             self.land_with(&landing)
         })
+    }
+
+    /// Makes `chunks` holes, as far as they lie in some of the groups `from..=to`; returns where to
+    /// go on.
+    fn punch_groups(
+        &self,
+        from: u64,
+        to: u64,
+        chunks: Range<u64>,
+    ) -> Result<Option<u64>, VolumeError> {
+        let mut next = from;
+        let mut parts = Vec::new();
+        let mut promised = false;
+        while let Some((group, _)) = self.next_present(next, to)? {
+            if parts.len() == PUNCHED_AT_ONCE {
+                break;
+            }
+            let first = chunks.start.max(group * GROUP_CHUNKS);
+            let last = chunks.end.min((group + 1) * GROUP_CHUNKS);
+            if first < last {
+                // Kept in memory: it knows that the medium may not have these holes yet.
+                let kept = self.groups.get(group);
+                promised |= self.make_holes(group, first, last)?;
+                parts.push((group, first, last, kept));
+            }
+            next = group + 1;
+        }
+        if promised {
+            // Else a power cut could find the pages gone and the entries still there.
+            self.sync_contents(true)?;
+        }
+        let is_full = parts.len() == PUNCHED_AT_ONCE;
+        for (group, first, last, _kept) in parts {
+            self.punch_pages(group, first, last)?;
+        }
+        Ok(is_full.then_some(next))
     }
 
     /// Writes zeros inside one chunk, unless it is a hole.

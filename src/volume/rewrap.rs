@@ -7,7 +7,7 @@
 
 use std::io::IoSliceMut;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
@@ -64,6 +64,9 @@ pub struct Envelope {
     changes: AtomicU64,
     /// Changes of the access time alone.
     accesses: AtomicU64,
+    /// A durable write of a header has failed: that may have been the failure of an earlier write of
+    /// the contents, which the kernel tells only once.
+    pub(super) sync_failed: AtomicBool,
     /// What the inode's times were before the long internal changes that are under way.
     kept: Mutex<Option<Kept>>,
     /// The open file, shared by all its handles.
@@ -144,6 +147,7 @@ impl Envelope {
             times: RwLock::new(()),
             changes: AtomicU64::new(0),
             accesses: AtomicU64::new(0),
+            sync_failed: AtomicBool::new(false),
             kept: Mutex::new(None),
             opened: Mutex::new(Opened::default()),
             len: AtomicU64::new(NOT_OPEN),
@@ -404,10 +408,16 @@ impl Envelope {
     fn wipe(&self, fd: BorrowedFd<'_>, slot: header::Slot) -> Result<(), VolumeError> {
         let layout: Layout = self.volume.layout;
         let zeros = vec![0; layout.slot() as usize];
-        self.volume
-            .backing
-            .write_durable(fd, &zeros, slot.offset(layout))
+        self.write_durable(fd, &zeros, slot.offset(layout))
             .map_err(failed("wipe the old header"))
+    }
+
+    fn write_durable(&self, fd: BorrowedFd<'_>, bytes: &[u8], at: u64) -> Result<(), Errno> {
+        let written = self.volume.backing.write_durable(fd, bytes, at);
+        if written.is_err_and(|errno| errno != Errno::NOSPC) {
+            self.sync_failed.store(true, Ordering::Release);
+        }
+        written
     }
 
     /// Moves the data key to another KMS key, algorithm or context. The body is not touched.
@@ -476,10 +486,7 @@ impl Envelope {
         self.preserving_times(|| {
             let fd = self.writer()?;
             // Until this returns the old slot counts, afterwards the new one does.
-            if let Err(errno) =
-                self.volume
-                    .backing
-                    .write_durable(fd, &bytes, new_slot.offset(self.volume.layout))
+            if let Err(errno) = self.write_durable(fd, &bytes, new_slot.offset(self.volume.layout))
             {
                 // What was written of it must not be found valid later: the caller is told that
                 // nothing has changed. If even this fails, both slots open the object.
