@@ -133,6 +133,55 @@ pub fn forbid_core_dumps() {
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
 }
 
+/// Keeps everything that this process has in memory, keys and contents, from being swapped out,
+/// where it may: as root, or without a limit of locked memory. Tells whether it does.
+pub fn lock_memory() -> bool {
+    use rustix::mm::{MlockAllFlags, mlockall};
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Memlock);
+    // Below a limit a later allocation would fail instead of being swappable.
+    if limit.current.is_some() && !rustix::process::geteuid().is_root() {
+        return false;
+    }
+    // Only pages that are used: threads reserve more for their stacks.
+    mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT).is_ok()
+}
+
+/// Gives up, of root's privileges, all that a filesystem does not need; to be called before there
+/// is another thread. Without CAP_SYS_RESOURCE quotas and the reserve of a disk hold for what users
+/// write, though it is root who writes it.
+///
+/// # Errors
+/// The kernel's.
+pub fn drop_capabilities() -> io::Result<()> {
+    use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities, set_no_new_privs};
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let had = rustix::thread::capabilities(None)?;
+    let needed = CapabilitySet::CHOWN
+        | CapabilitySet::DAC_OVERRIDE
+        | CapabilitySet::DAC_READ_SEARCH
+        | CapabilitySet::FOWNER
+        | CapabilitySet::FSETID
+        | CapabilitySet::MKNOD
+        // security.capability
+        | CapabilitySet::SETFCAP
+        // mount, umount, trusted.*
+        | CapabilitySet::SYS_ADMIN
+        // Memory that is locked by `lock_memory`.
+        | CapabilitySet::IPC_LOCK;
+    set_capabilities(
+        None,
+        CapabilitySets {
+            effective: had.effective & needed,
+            permitted: had.permitted & needed,
+            inheritable: CapabilitySet::empty(),
+        },
+    )?;
+    set_no_new_privs(true)?;
+    Ok(())
+}
+
 /// Raises the soft limit of open files to the hard one and returns it.
 pub fn raise_open_files() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

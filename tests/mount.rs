@@ -596,3 +596,13 @@ fn a_keystore_under_a_passphrase_opens_with_it_only() {
           rekeyfs --passphrase-file p1 keystore change-passphrase --new-passphrase-file p2; rekeyfs --passphrase-file p2 mount $VOL $MNT
           rekeyfs --keystore fresh.db --passphrase-file p1 keystore create --passphrase; ! rekeyfs --keystore fresh.db --passphrase-file p1 keystore create 2>/dev/null");
 }
+
+#[test]
+fn the_daemon_gives_up_what_it_does_not_need_and_its_memory_is_not_swapped() {
+    let m = Mount::new();
+    m.sh(r#"pid=$(pgrep -f "rekeyfs mount.* $VOL $MNT"); field() { sed -n "s/^$1:\s*//p" /proc/$pid/status; }
+          caps=$((16#$(field CapEff))); [ $((caps >> 24 & 1)) = 0 ] # CAP_SYS_RESOURCE
+          [ $((caps >> 19 & 1)) = 0 ] && [ $((caps >> 12 & 1)) = 0 ] && [ $((caps >> 7 & 1)) = 0 ] # SYS_PTRACE, NET_ADMIN, SETUID
+          [ $((caps >> 1 & 1)) = 1 ] && [ $(field CapPrm) = $(field CapEff) ]; [ $(field NoNewPrivs) = 1 ]
+          [ $(field VmLck | tr -dc 0-9) -gt 1000 ]; grep -q '^Max core file size *0 ' /proc/$pid/limits"#);
+}

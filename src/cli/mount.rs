@@ -116,6 +116,11 @@ impl Mount {
         if !self.foreground {
             return self.run_in_background(settings);
         }
+        crate::sys::drop_capabilities()
+            .map_err(|e| Fault::new(Exit::Failed, format!("give up privileges: {e}")))?;
+        if !crate::sys::lock_memory() {
+            log::debug!("keys are not locked in memory: a limit (ulimit -l) is in the way");
+        }
         let mountpoint = prepare(&self.mountpoint)?;
         let dir = self
             .dir

@@ -54,6 +54,9 @@ enum Proof {
 
 impl Serve {
     pub fn run(&self, settings: &Settings) -> Result<ExitCode, Fault> {
+        if !crate::sys::lock_memory() {
+            log::debug!("keys are not locked in memory: a limit (ulimit -l) is in the way");
+        }
         let caller = settings.caller()?;
         let kms = settings.open_or_create()?;
         let server = Server::bind(Arc::clone(&kms), self.config(&caller)?)?;
