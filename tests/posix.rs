@@ -193,3 +193,34 @@ PY
         cmp "$(command -v sleep)" $MNT/program"#,
     );
 }
+
+/// fsx 0.3 does not know FALLOC_FL_ZERO_RANGE.
+#[test]
+fn ranges_are_zeroed_where_they_are_asked_to_be() {
+    for options in ["", ",cache=none"] {
+        let m = mount(options);
+        m.sh(r#"python3 - $MNT/f <<'PY'
+import ctypes, mmap, os, random, sys
+libc = ctypes.CDLL(None, use_errno=True); rng = random.Random(7); model = bytearray()
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT, 0o600)
+for round in range(1500):
+    at, count = rng.randrange(600_000), rng.choice([1, 100, 4096, 5000, rng.randrange(1, 300_000)])
+    kind = rng.random()
+    if kind < 0.4:
+        data = bytes([rng.randrange(1, 256)]) * min(count, 50_000); os.pwrite(fd, data, at); end = at + len(data)
+        if len(model) < end: model.extend(bytes(end - len(model)))
+        model[at:end] = data
+    elif kind < 0.8:
+        keep = rng.random() < 0.5
+        if libc.fallocate(fd, 0x10 | keep, ctypes.c_long(at), ctypes.c_long(count)): raise OSError(ctypes.get_errno(), "zero range")
+        if not keep and len(model) < at + count: model.extend(bytes(at + count - len(model)))
+        end = min(at + count, len(model)); model[at:end] = bytes(max(0, end - at))
+    elif kind < 0.9: os.ftruncate(fd, at); model = model[:at].ljust(at, b"\0")
+    else: os.fsync(fd)
+    if round % 50 == 0 and model:
+        assert os.fstat(fd).st_size == len(model)
+        with mmap.mmap(fd, len(model), prot=mmap.PROT_READ) as mapped: assert mapped[:] == model, round
+        assert os.pread(fd, len(model) + 1, 0) == model, round
+PY"#);
+    }
+}
