@@ -24,6 +24,8 @@ const GROUP: u64 = 64 * CHUNK;
 #[derive(Debug, Clone, Copy)]
 enum Op {
     Write(u64, u64, u8),
+    /// At the end, wherever that is.
+    Append(u64, u8),
     Len(u64),
     Punch(u64, u64),
     Sync,
@@ -54,6 +56,7 @@ fn operations() -> Vec<Op> {
         Op::Write(end, 40, 0xa6),
         Op::Write(end, 2 * CHUNK, 0xa7),
         Op::Write(end + 3 * CHUNK, 10, 0xa8),
+        Op::Append(40, 0xa9),
         Op::Len(end - 50),
         Op::Len(GROUP - CHUNK - 9),
         Op::Len(end + 3000),
@@ -77,6 +80,7 @@ fn apply_to_model(op: Op, bytes: &mut Vec<u8>) {
             }
             bytes[at as usize..end].fill(fill);
         }
+        Op::Append(len, fill) => bytes.resize(bytes.len() + len as usize, fill),
         Op::Len(len) => bytes.resize(len as usize, 0),
         Op::Punch(at, len) => {
             let end = ((at + len) as usize).min(bytes.len());
@@ -156,6 +160,10 @@ fn run(keys: &Keys, file: &mut Option<Handle>, reopen: impl Fn() -> Handle, op: 
         Op::Write(at, len, fill) => {
             let written = file.write(at, &vec![fill; len as usize]).expect("write");
             assert_eq!(written as u64, len);
+        }
+        Op::Append(len, fill) => {
+            let written = file.write(file.len(), &vec![fill; len as usize]);
+            assert_eq!(written.expect("write") as u64, len);
         }
         Op::Len(len) => file.set_len(len).expect("truncate"),
         Op::Punch(at, len) => file.punch(at, len).expect("punch"),
@@ -397,6 +405,27 @@ fn a_length_changes_after_a_reopen_only_behind_a_durable_record() {
             Op::Reopen,
         ];
         cut_everywhere(&world, &ops, 3);
+    }
+}
+
+/// What a shrink has left behind the end, in the page that an append makes longer.
+#[test]
+fn what_was_cut_off_does_not_come_back_with_an_append() {
+    let world = World::new(Crash::Strict);
+    let end = contents().len() as u64;
+    for first in [Op::Append(10, 0xa1), Op::Sync, Op::Write(10, 20, 0xa2)] {
+        let shrink = Op::Len(end - 50);
+        for between in [Op::Reopen, Op::Sync] {
+            let ops = [
+                first,
+                shrink,
+                Op::Sync,
+                between,
+                Op::Append(40, 0xa9),
+                Op::Reopen,
+            ];
+            cut_everywhere(&world, &ops, 5);
+        }
     }
 }
 

@@ -294,7 +294,9 @@ impl File {
     /// keeps its length.
     pub(super) fn intend(&self, page: &mut EntryPage, group: u64, ends: Option<Ends>) {
         if group == 0 && !self.dirty.load(Ordering::Acquire) {
+            // What waits behind the end on the medium is no floor.
             let len = self.envelope.open_len().unwrap_or(0);
+            let len = self.held.base(len).min(len);
             let ends = ends.unwrap_or(Ends::from((len, len)));
             page.record = Some(SizeRecord {
                 record: Record::Dirty {

@@ -190,13 +190,12 @@ impl File {
 
     /// Whether a part of a write has to wait here.
     pub(super) fn must_wait(&self, group: &Group, part: &Part<'_>) -> bool {
-        if !self.promises() {
-            return false;
-        }
         let in_group = |index: u64| (index % GROUP_CHUNKS) as usize;
         if (part.first()..=part.last()).any(|index| self.is_promised(group, in_group(index))) {
             return true;
         }
+        // Whatever the file promises: a reseal may have chunks here, and what they are let down
+        // with must not be older than this.
         if self.held.is_empty() {
             return false;
         }

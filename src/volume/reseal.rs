@@ -219,17 +219,21 @@ impl Reseal {
         let mut next = Some(from);
         let mut lost = 0;
         file.envelope().keeping_times(|| {
+            // A punch or a shrink comes before this or after it: what it takes away must not wait
+            // here to be let down.
+            let len = file.len.read();
+            let landing = file.held.land();
+            file.land_with(&landing)?;
             for _ in 0..GROUPS_AT_ONCE {
                 let Some(index) = next else {
                     break;
                 };
-                lost += file.move_group(index)?;
+                lost += file.move_group(index, *len)?;
                 self.done.store(index + 1, Ordering::Relaxed);
                 self.total
                     .fetch_max(file.last_group() + 1, Ordering::Relaxed);
                 next = file.next_group(index + 1)?;
             }
-            let landing = file.held.land();
             file.land_with(&landing)
         })?;
         self.add_lost(lost);
@@ -346,19 +350,14 @@ impl File {
     }
 
     /// Lets everything of a group that is under the old key wait to be written under the new one.
-    /// Returns how many chunks do not verify.
-    fn move_group(&self, index: u64) -> Result<u64, VolumeError> {
-        let len = self.len.read();
-        if self.held.is_anew() {
-            // All that the medium has of it goes, and what comes is under the new key.
-            return Ok(0);
-        }
-        let inside = chunks(*len)
+    /// Returns how many chunks do not verify. `len` is held, and nobody else lets pages down.
+    fn move_group(&self, index: u64, len: u64) -> Result<u64, VolumeError> {
+        let inside = chunks(len)
             .saturating_sub(index * GROUP_CHUNKS)
             .min(GROUP_CHUNKS);
         let shared = self.groups.get(index);
         let mut slot = shared.write();
-        let group = match self.load(&mut slot, index, *len) {
+        let group = match self.load(&mut slot, index, len) {
             Ok(group) => group,
             Err(e @ VolumeError::Backing { .. }) => return Err(e),
             // Its page stays as it is: what cannot be read has nothing to lose.

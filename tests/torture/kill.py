@@ -27,7 +27,7 @@ class Daemon:
 
 class Shadow:
     """A file: the names it may have, and its states since it was last known."""
-    def __init__(self, name): self.names, self.states = [name], [b""]
+    def __init__(self, name): self.names, self.states, self.log = [name], [b""], ["created"]
     def now(self): return self.states[-1]
 
 files, directories, serial = [], [], 0
@@ -45,10 +45,11 @@ def operate():
         os.close(os.open(f"{mnt}/{file.names[0]}", os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)); file.maybe = False
         return
     file = rng.choice(files); path = f"{mnt}/{file.names[-1]}"; kind = rng.random(); state = file.now()
+    note = lambda text: file.log.append(text)
     if kind < 0.5:
         at = rng.randrange(len(state) + 1) if rng.random() < 0.7 else len(state)
         data = bytes([rng.randrange(1, 256)]) * rng.choice([1, 100, 4096, 5000, 20000])
-        at = min(at, LARGEST - len(data))
+        at = min(at, LARGEST - len(data)); note(f"write {len(data)} of {data[0]:#x} at {at} of {len(state)}")
         file.states.append(state[:at].ljust(at, b"\0") + data + state[at + len(data):])
         fd = os.open(path, os.O_WRONLY)
         try:
@@ -57,18 +58,20 @@ def operate():
             if written < len(data): raise OSError(errno.ENOTCONN, f"{written} of {len(data)} bytes")
         finally: os.close(fd)
     elif kind < 0.6:
-        size = rng.choice([0, len(state) // 2, rng.randrange(LARGEST)])
+        size = rng.choice([0, len(state) // 2, rng.randrange(LARGEST)]); note(f"truncate {len(state)} to {size}")
         file.states.append(state[:size].ljust(size, b"\0")); os.truncate(path, size)
     elif kind < 0.75:
         fd = os.open(path, os.O_RDWR)
-        try: os.fsync(fd); file.states = [file.now()]
+        note("fsync")
+        try: os.fsync(fd); file.states = [file.now()]; note("fsynced")
         finally: os.close(fd)
     elif kind < 0.85:
         serial += 1; file.names.append(f"f{serial}"); os.rename(path, f"{mnt}/{file.names[-1]}"); file.names = file.names[-1:]
     elif kind < 0.89:
-        os.setxattr(path, "user.kms.key_id", rng.choice(keys).encode()); counts["rewraps"] += 1
+        note("rewrap"); os.setxattr(path, "user.kms.key_id", rng.choice(keys).encode()); counts["rewraps"] += 1
     elif kind < 0.92:
         what = rng.choice([path, path, mnt] + [f"{mnt}/{name}" for name in directories])
+        if what == path: note("reseal")
         try: os.setxattr(what, "user.kms.data_key", b"new"); counts["reseals"] += 1
         except OSError as e:
             if e.errno != errno.EBUSY: raise
@@ -93,8 +96,9 @@ def look(file):
         counts["lost"] += 1
         for at, byte in enumerate(data):
             known = any(at < len(state) and state[at] == byte for state in file.states)
-            assert known or byte == 0 and at >= shortest, f"{found}: byte {at} is {byte:#x}"
-    file.names, file.states, file.maybe = found, [data], False
+            assert known or byte == 0 and at >= shortest, (
+                f"{found}: byte {at} of {len(data)} is {byte:#x}, not one of {[state[at:at + 1].hex() for state in file.states]}: " + "; ".join(file.log[-60:]))
+    file.names, file.states, file.maybe = found, [data], False; file.log.append(f"killed, {len(data)} bytes found")
     return True
 
 subprocess.run(["rekeyfs", "umount", mnt], check=False, stderr=subprocess.DEVNULL)
