@@ -413,18 +413,14 @@ fn a_length_changes_after_a_reopen_only_behind_a_durable_record() {
 fn what_was_cut_off_does_not_come_back_with_an_append() {
     let world = World::new(Crash::Strict);
     let end = contents().len() as u64;
-    for first in [Op::Append(10, 0xa1), Op::Sync, Op::Write(10, 20, 0xa2)] {
-        let shrink = Op::Len(end - 50);
-        for between in [Op::Reopen, Op::Sync] {
-            let ops = [
-                first,
-                shrink,
-                Op::Sync,
-                between,
-                Op::Append(40, 0xa9),
-                Op::Reopen,
-            ];
-            cut_everywhere(&world, &ops, 5);
+    // In the first group, which has the record, and in another one.
+    for shrunk in [GROUP - CHUNK - 90, end - 90] {
+        for between in [Op::Reopen, Op::Sync, Op::Write(shrunk - 20, 10, 0xaa)] {
+            for longer in [Op::Append(40, 0xa9), Op::Len(shrunk + 9000)] {
+                let shrink = Op::Len(shrunk);
+                let ops = [shrink, Op::Sync, between, longer, Op::Reopen];
+                cut_everywhere(&world, &ops, 5);
+            }
         }
     }
 }

@@ -233,8 +233,10 @@ impl File {
         if part.end() > len {
             pages.base.get_or_insert(len);
             pages.waiting_len = Some(part.end());
-            pages.stale |= stale;
         }
+        // Also of a write that ends before the end: the file may become longer before what it has
+        // made clean is durable.
+        pages.stale |= stale;
         let before = pages.count();
         for (page, index) in composed.into_iter().zip(part.first()..) {
             pages.waiting.insert(index, Box::new(page.0));
@@ -346,11 +348,12 @@ impl File {
             let stale = std::mem::take(&mut pages.stale);
             (pages.base.zip(target).map(Ends::from), stale, groups)
         };
-        let landed = match ends.filter(|_| stale) {
-            Some(ends) => self
-                .land_tail(ends, &mut groups)
-                .and_then(|()| self.land_groups(Some(ends), &groups)),
-            None => self.land_groups(ends, &groups),
+        let landed = if stale {
+            let len = self.envelope.open_len().unwrap_or(0);
+            self.land_tail(ends.map_or(len, |ends| ends.before), &mut groups)
+                .and_then(|()| self.land_groups(ends, &groups))
+        } else {
+            self.land_groups(ends, &groups)
         };
         let mut guard = self.held.pages.lock();
         let pages = &mut *guard;
@@ -380,14 +383,10 @@ impl File {
         landed
     }
 
-    /// Lets the page in which the file ends down before all others, and makes it durable: what it
+    /// Lets the page in which a file of `len` bytes ends on the medium down before all others, and makes it durable: what it
     /// has behind the end must not come to light with a longer file.
-    fn land_tail(
-        &self,
-        ends: Ends,
-        groups: &mut BTreeMap<u64, Vec<u64>>,
-    ) -> Result<(), VolumeError> {
-        let Some(tail) = chunks(ends.before).checked_sub(1) else {
+    fn land_tail(&self, len: u64, groups: &mut BTreeMap<u64, Vec<u64>>) -> Result<(), VolumeError> {
+        let Some(tail) = chunks(len).checked_sub(1) else {
             return Ok(());
         };
         let group = group_of(tail);
