@@ -265,9 +265,32 @@ impl Directory {
         let Some(old) = &keys.old else {
             return Ok(Vec::new());
         };
-        let mut entries = stored_names(self.fd()).map_err(failed("list"))?;
-        entries.retain(|entry| self.open_under(&old.tool, &entry.name).is_ok());
-        Ok(entries.into_iter().map(|entry| entry.name).collect())
+        let mut names = Vec::new();
+        for entry in stored_names(self.fd()).map_err(failed("list"))? {
+            match self.open_under(&old.tool, &entry.name) {
+                Ok(_) => names.push(entry.name),
+                // Of the new key, nobody's, or a long name that has lost its companion.
+                Err(
+                    VolumeError::NameUnverified
+                    | VolumeError::Backing {
+                        errno: Errno::NOENT,
+                        ..
+                    },
+                ) => {}
+                // What cannot be read now is not what is not there.
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(names)
+    }
+
+    /// Refuses to end a reseal while a name is under the old key: nothing would open it any more.
+    pub(super) fn check_moved(&self) -> Result<(), VolumeError> {
+        let _moving = self.moving.write();
+        if self.names_to_move()?.is_empty() {
+            return Ok(());
+        }
+        Err(failed("move every name to the new data key")(Errno::AGAIN))
     }
 
     /// Gives names of the old key those of the new one. The directory's times stay.

@@ -449,6 +449,8 @@ impl Directory {
     /// Ends the reseal: every name is under the new key. Returns how many attributes do not verify.
     fn end_reseal(&self) -> Result<u64, VolumeError> {
         let volume = self.volume();
+        // Some may have failed to move, or have come while they were listed.
+        self.check_moved()?;
         let lost = volume.move_xattrs(self.fd(), self)?;
         let current = Arc::clone(&self.keys().current);
         // Names, companions and attributes are durable before the key that opens them otherwise
