@@ -54,6 +54,7 @@ impl World {
             .expect("mkdir");
         root.create_directory(&world.keys.caller, OsStr::new("empty"), OWNER)
             .expect("mkdir");
+        drop(world.keys.create(&root, &"k".repeat(200)).expect("create"));
         drop(root);
         assert!(volume.close().expect("close").is_empty());
         world
@@ -290,7 +291,11 @@ fn states(world: &World, name: &str, operation: Operation) -> (Vec<u8>, Vec<u8>)
 }
 
 fn directories_work(what: &str, world: &World, root: &Arc<Directory>) {
-    for name in world.keys.names(root) {
+    let names = world.keys.names(root);
+    // Whatever was done, nothing was done to this one; "file" and "dir" may have other names now.
+    assert!(names.contains(&"k".repeat(200)), "{what}: {names:?}");
+    assert!(names.len() >= 3, "{what}: {names:?}");
+    for name in names {
         let (stored, found) = root.lookup(OsStr::new(&name)).expect("lookup");
         match found.kind {
             rekeyfs::volume::Kind::Directory => {
@@ -319,6 +324,7 @@ fn recover(world: &World, path: &Path, backing: Arc<dyn Backing>) -> Result<Vec<
     let name = names
         .iter()
         .find(|name| name.starts_with("file") || name.starts_with("ren") || name.starts_with("ll"));
+    assert!(names.contains(&"k".repeat(200)), "{names:?}");
     let file = world.keys.open_file(&root, name.expect("the file"))?;
     let bytes = read_all(&file)?;
     // Another change, as a program does that goes on after a crash.

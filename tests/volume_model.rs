@@ -385,6 +385,7 @@ fn apply_to_tree(
             let reseal = Reseal::of_directory(&directory(volume, &parent(*d)), caller);
             let reseal = reseal.expect("reseal");
             for _ in 0..*steps {
+                reseal.prepare().expect("prepare");
                 if matches!(reseal.step().expect("step"), Step::Done) {
                     break;
                 }

@@ -268,7 +268,7 @@ fn a_directory_gets_other_stored_names_for_the_same_plain_ones() {
     let before = stored(&world.path);
     let reseal = Reseal::of_directory(&world.root, &world.keys.caller).expect("reseal");
     let mut steps = 0;
-    while let Step::More(_) = reseal.step().expect("step") {
+    while let Step::More(_) = reseal.prepare().and_then(|()| reseal.step()).expect("step") {
         // Whatever is done in the middle of it is done.
         steps += 1;
         assert_eq!(world.keys.names(&world.root), expected);
@@ -372,4 +372,39 @@ fn what_is_written_during_reseals_is_there() {
     let world = world.remount(OpenOptions::default());
     let file = world.keys.open_file(&world.root, "file").expect("open");
     read_all(&file).expect("read");
+}
+
+/// One name of a step cannot be moved: what was moved before it is, and nothing is lost.
+#[test]
+fn a_name_that_cannot_be_moved_stops_the_reseal_and_is_not_lost() {
+    let world = World::new();
+    for number in 0..50 {
+        let name = format!("file {number}");
+        drop(world.keys.create(&world.root, &name).expect("create"));
+    }
+    let expected = world.keys.names(&world.root);
+    let reseal = Reseal::of_directory(&world.root, &world.keys.caller).expect("reseal");
+    let stored = || stored_path(&world.path, &world.root, "file 7");
+    let (old, aside) = (stored(), world.path.join("aside"));
+    std::fs::rename(&old, &aside).expect("rename");
+    // Somebody puts something where it would be moved to.
+    let new = stored();
+    assert_ne!(old, new);
+    std::fs::rename(&aside, &old).expect("rename");
+    std::fs::write(&new, "").expect("write");
+    let fault = reseal.run().expect_err("it cannot be moved");
+    assert!(fault.to_string().contains("move a name"), "{fault}");
+    assert_eq!(world.root.envelope().header().epochs.len(), 2);
+    // Both have the name now.
+    let mut both = expected.clone();
+    both.push("file 7".to_owned());
+    both.sort();
+    assert_eq!(world.keys.names(&world.root), both);
+    std::fs::remove_file(&new).expect("remove");
+    assert_eq!(world.keys.names(&world.root), expected);
+    assert!(world.keys.open_file(&world.root, "file 7").is_ok());
+    reseal.run().expect("it can be moved now");
+    assert_eq!(world.root.envelope().header().epochs.len(), 1);
+    assert_eq!(world.keys.names(&world.root), expected);
+    assert!(world.keys.open_file(&world.root, "file 7").is_ok());
 }

@@ -5,19 +5,16 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rekeyfs::kms::Kms;
-use rekeyfs::kms::caller::Caller;
-use rekeyfs::kms::rootkey::RootKeySource;
-use rekeyfs::kms::store::Store;
 use rekeyfs::mount::errno;
 use rekeyfs::volume::backing::System;
 use rekeyfs::volume::{Directory, Kind, OpenOptions, Volume, VolumeError};
 use rustix::fs::XattrFlags;
-use support::{Keys, copy_tree, read_all, stored_path, temporary};
+use support::{Keys, golden, read_all, stored_path};
 
 const PAGE: usize = 4096;
 
@@ -37,21 +34,7 @@ type Look = Result<Vec<u8>, VolumeError>;
 
 impl World {
     fn new() -> Self {
-        let dir = temporary();
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/volume-1");
-        copy_tree(&from.join("clean"), &dir.path().join("volume"));
-        for name in ["keystore.db", "keystore.db.key"] {
-            let target = dir.path().join(name);
-            std::fs::copy(from.join(name), &target).expect("copy");
-            let private = std::fs::Permissions::from_mode(0o600);
-            std::fs::set_permissions(&target, private).expect("chmod");
-        }
-        let store = Store::open(&dir.path().join("keystore.db"), &RootKeySource::File);
-        let keys = Keys {
-            kms: Arc::new(Kms::new(store.expect("open"))),
-            caller: Caller::root("000000000000", "us-east-1"),
-            key_id: "alias/rekeyfs".to_owned(),
-        };
+        let (dir, keys) = golden("volume-1", "clean");
         let mut world = Self {
             dir,
             keys,

@@ -6,47 +6,21 @@ mod support;
 
 use std::ffi::OsStr;
 use std::fmt::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
 use rekeyfs::codec::hex;
 use rekeyfs::kms::Kms;
-use rekeyfs::kms::caller::Caller;
-use rekeyfs::kms::rootkey::RootKeySource;
-use rekeyfs::kms::store::Store;
 use rekeyfs::primitives::sha256;
 use rekeyfs::volume::backing::{Backing, System};
 use rekeyfs::volume::check::{CheckOptions, Progress, check};
 use rekeyfs::volume::{Directory, Kind, Reseal};
-use support::{Keys, copy_tree, read_all, temporary};
+use support::{Keys, golden, read_all};
 
 struct Silent;
 
 impl Progress for Silent {
     fn checked(&self, _files: u64, _bytes: u64) {}
-}
-
-/// A copy of a volume of `tests/vectors` and its keystore.
-fn copy(version: &str, name: &str) -> (tempfile::TempDir, Keys) {
-    let dir = temporary();
-    let from = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/vectors")
-        .join(version);
-    copy_tree(&from.join(name), &dir.path().join("volume"));
-    for name in ["keystore.db", "keystore.db.key"] {
-        let target = dir.path().join(name);
-        std::fs::copy(from.join(name), &target).expect("copy");
-        let private = std::fs::Permissions::from_mode(0o600);
-        std::fs::set_permissions(&target, private).expect("chmod");
-    }
-    let store = Store::open(&dir.path().join("keystore.db"), &RootKeySource::File);
-    let keys = Keys {
-        kms: Arc::new(Kms::new(store.expect("open"))),
-        caller: Caller::root("000000000000", "us-east-1"),
-        key_id: "alias/rekeyfs".to_owned(),
-    };
-    (dir, keys)
 }
 
 /// Every object below a directory, a line each.
@@ -86,7 +60,7 @@ fn listing(keys: &Keys, path: &Path) -> String {
 
 #[test]
 fn a_volume_of_version_1_that_was_unmounted_reads_as_it_did() {
-    let (dir, keys) = copy("volume-1", "clean");
+    let (dir, keys) = golden("volume-1", "clean");
     let path = dir.path().join("volume");
     let expected = include_str!("vectors/volume-1/clean.txt");
     assert_eq!(listing(&keys, &path), expected);
@@ -108,7 +82,7 @@ fn a_volume_of_version_1_that_was_unmounted_reads_as_it_did() {
 
 #[test]
 fn a_volume_of_version_1_that_was_killed_is_recovered_and_repaired() {
-    let (dir, keys) = copy("volume-1", "crashed");
+    let (dir, keys) = golden("volume-1", "crashed");
     let path = dir.path().join("volume");
     let expected = include_str!("vectors/volume-1/crashed.txt");
     assert_eq!(listing(&keys, &path), expected);

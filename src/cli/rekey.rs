@@ -354,7 +354,10 @@ impl Offline<'_> {
             ..OpenOptions::default()
         };
         let volume = Volume::open(Arc::new(System), kms, root, options)?;
-        self.volume = Some((root.to_owned(), Arc::clone(&volume)));
+        let before = self.volume.replace((root.to_owned(), Arc::clone(&volume)));
+        if let Some((_, before)) = before {
+            before.close()?;
+        }
         Ok(volume)
     }
 }

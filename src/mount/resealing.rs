@@ -42,6 +42,8 @@ enum Job {
     Ended {
         progress: ResealProgress,
         fault: Option<String>,
+        /// It was the key service that ended it.
+        by_key: bool,
     },
 }
 
@@ -79,9 +81,19 @@ impl Resealing {
             return;
         }
         let object = envelope.header().object;
-        if !self.runs(&object) {
+        if self.may_resume(&object) {
             let (node, caller) = (Arc::clone(node), caller.clone());
             self.add(object, Job::Left { node, caller });
+        }
+    }
+
+    /// A disk that was full is full for the next reader too: then somebody asks again.
+    fn may_resume(&self, object: &Id) -> bool {
+        let state = self.state.lock();
+        match state.jobs.get(object) {
+            None => true,
+            Some(Job::Ended { by_key, .. }) => *by_key,
+            Some(Job::Left { .. } | Job::Running(_)) => false,
         }
     }
 
@@ -130,10 +142,12 @@ impl Resealing {
             Some(Job::Ended {
                 progress,
                 fault: None,
+                ..
             }) => Some(text("done", *progress)),
             Some(Job::Ended {
                 progress,
                 fault: Some(fault),
+                ..
             }) => Some(format!("{} error={fault}", text("stopped", *progress))),
             Some(Job::Left { .. }) | None => envelope
                 .is_resealing()
@@ -164,12 +178,15 @@ impl Resealing {
     fn end(&self, object: Id, progress: ResealProgress, fault: Option<&VolumeError>) {
         if let Some(fault) = fault {
             let object = crate::codec::hex(&object);
-            log::warn!(
-                "object {object}: its reseal has stopped, the next open goes on with it: {fault}"
-            );
+            log::warn!("object {object}: its reseal has stopped: {fault}");
         }
+        let by_key = matches!(fault, Some(VolumeError::Key(_)));
         let fault = fault.map(ToString::to_string);
-        let ended = Job::Ended { progress, fault };
+        let ended = Job::Ended {
+            progress,
+            fault,
+            by_key,
+        };
         let running = self.state.lock().jobs.insert(object, ended);
         // Its file may be closed by this: without the lock.
         drop(running);
@@ -199,7 +216,7 @@ impl Resealing {
                     }
                 },
             };
-            let step = reseal.authorise().and_then(|()| tree.reseal(&reseal));
+            let step = reseal.prepare().and_then(|()| tree.reseal(&reseal));
             match step {
                 Ok(Step::More(_)) => self.state.lock().queue.push_back(object),
                 Ok(Step::Done) => self.end(object, reseal.progress(), None),

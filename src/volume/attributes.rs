@@ -180,10 +180,10 @@ impl Volume {
             .then(|| self.known_envelope(stat.st_ino))
             .flatten();
         let kept = envelope.as_ref().and_then(|envelope| envelope.kept_times());
-        let (modified, changed) = kept.unwrap_or((
-            (stat.st_mtime, stat.st_mtime_nsec as u32),
-            (stat.st_ctime, stat.st_ctime_nsec as u32),
-        ));
+        let modified = kept.map_or((stat.st_mtime, stat.st_mtime_nsec as u32), |kept| kept.0);
+        let changed = kept
+            .and_then(|kept| kept.1)
+            .unwrap_or((stat.st_ctime, stat.st_ctime_nsec as u32));
         let size = match kind {
             Kind::File => envelope
                 .and_then(|envelope| envelope.open_len())
@@ -230,6 +230,21 @@ impl Volume {
         self.attributes(&stat, || self.backing.read_link_at(dir, name).ok())
     }
 
+    /// Before an application changes something of an inode that shows in its change time alone.
+    pub(super) fn note_other_change(&self, fd: BorrowedFd<'_>) {
+        if let Ok(stat) = self.backing.stat(fd) {
+            self.note_other_change_of(stat.st_ino);
+        }
+    }
+
+    /// As [`Volume::note_other_change`], of the inode with this number.
+    pub(super) fn note_other_change_of(&self, inode: u64) {
+        self.change_times.forget(inode);
+        if let Some(envelope) = self.known_envelope(inode) {
+            envelope.note_other_change();
+        }
+    }
+
     /// Sets the permission bits of an object opened with O_PATH.
     ///
     /// # Errors
@@ -237,6 +252,7 @@ impl Volume {
     pub fn set_mode(&self, fd: impl AsFd, mode: u32) -> Result<(), VolumeError> {
         self.check_writable()?;
         let mode = Mode::from_raw_mode(mode & 0o7777);
+        self.note_other_change(fd.as_fd());
         self.changing_mode(|| self.backing.set_mode(fd.as_fd(), mode))
             .map_err(failed("chmod"))
     }
@@ -252,6 +268,7 @@ impl Volume {
         gid: Option<u32>,
     ) -> Result<(), VolumeError> {
         self.check_writable()?;
+        self.note_other_change(fd.as_fd());
         self.backing
             .set_owner(fd.as_fd(), uid, gid)
             .map_err(failed("chown"))

@@ -638,7 +638,14 @@ impl File {
         pages_done: usize,
         errno: rustix::io::Errno,
     ) -> Result<usize, VolumeError> {
-        self.faults.fetch_add(1, Ordering::AcqRel);
+        let group_key = slot.as_ref().map(|group| &group.key);
+        let puts_back_old = (part.first()..=part.last()).any(|index| {
+            let entry = plan.before.entries[(index % GROUP_CHUNKS) as usize];
+            matches!(entry, Entry::Data { current, .. } if group_key.is_none_or(|key| !key.seals(&current)))
+        });
+        if puts_back_old {
+            self.faults.fetch_add(1, Ordering::AcqRel);
+        }
         let covered = (part.first() + pages_done as u64) * PAGE;
         let end = part.end().min(covered).max(part.offset);
         let new_len = len.max(end);

@@ -45,10 +45,10 @@ impl Directory {
         owner: Owner,
     ) -> Result<(CString, Handle, Attributes), VolumeError> {
         self.volume().check_writable()?;
+        let (header, key) = self.new_object(caller, ObjectType::File)?;
         let _names = self.using_names();
         let (owner, _) = self.masked(owner);
         let stored = self.seal(name)?;
-        let (header, key) = self.new_object(caller, ObjectType::File)?;
         let slot = header.encode()?;
         let page = first_page(header.current().number, self.volume().session);
         let layout = self.volume().layout;
@@ -150,7 +150,7 @@ impl Directory {
         temporary: Option<&CStr>,
         stored: &StoredName,
     ) -> Result<(), VolumeError> {
-        self.write_companion(stored)?;
+        self.write_companion(stored, false)?;
         let backing = &self.volume().backing;
         match temporary {
             None => backing.link_at(fd, self.fd(), &stored.name),
@@ -177,8 +177,13 @@ impl Directory {
         }
     }
 
-    /// Writes the companion of a long name; before the object has the name.
-    pub(super) fn write_companion(&self, stored: &StoredName) -> Result<(), VolumeError> {
+    /// Writes the companion of a long name; before the object has the name. With `durable` also
+    /// before a power cut: where the object was durable under another name.
+    pub(super) fn write_companion(
+        &self,
+        stored: &StoredName,
+        durable: bool,
+    ) -> Result<(), VolumeError> {
         let Some((name, sealed)) = &stored.companion else {
             return Ok(());
         };
@@ -190,6 +195,9 @@ impl Directory {
             backing
                 .write(fd.as_fd(), &mut [IoSlice::new(sealed)], 0)
                 .map_err(|(_, errno)| errno)?;
+            if durable {
+                backing.sync(fd.as_fd(), true)?;
+            }
             // It replaces nothing but its equal: the name is a hash of the content.
             backing.rename_at(self.fd(), &temporary, self.fd(), name, RenameFlags::empty())
         })();
@@ -251,11 +259,11 @@ impl Directory {
         owner: Owner,
     ) -> Result<(CString, Attributes), VolumeError> {
         self.volume().check_writable()?;
+        let (header, _) = self.new_object(caller, ObjectType::Directory)?;
         let _names = self.using_names();
         let (owner, inherits) = self.masked(owner);
         let stored = self.seal(name)?;
         let backing = &self.volume().backing;
-        let (header, _) = self.new_object(caller, ObjectType::Directory)?;
         let slot = header.encode()?;
         let temporary = names::temporary();
         // Where an ACL is inherited the mode has its say in it from the beginning.
@@ -287,7 +295,7 @@ impl Directory {
                 self.volume()
                     .set_mode(&fd, owner.mode & 0o7777 | parent.st_mode & 0o2000)?;
             }
-            self.write_companion(&stored)?;
+            self.write_companion(&stored, false)?;
             let header = backing.stat(file.as_fd()).map_err(failed("stat"))?;
             self.rename_new(&temporary, &stored.name)
                 .map_err(failed("mkdir"))?;
@@ -316,8 +324,8 @@ impl Directory {
         owner: Owner,
     ) -> Result<(CString, Attributes), VolumeError> {
         self.volume().check_writable()?;
-        let _names = self.using_names();
         self.new_data_key(caller)?;
+        let _names = self.using_names();
         let stored = self.seal(name)?;
         let backing = &self.volume().backing;
         let (target, long) = match names::seal_target(&self.volume().symlinks, target)? {
@@ -338,7 +346,7 @@ impl Directory {
                 (reference, Some((targets, file)))
             }
         };
-        let made = self.write_companion(&stored).and_then(|()| {
+        let made = self.write_companion(&stored, false).and_then(|()| {
             backing
                 .symlink_at(&target, self.fd(), &stored.name)
                 .map_err(failed("symlink"))
@@ -363,11 +371,11 @@ impl Directory {
         owner: Owner,
     ) -> Result<(CString, Attributes), VolumeError> {
         self.volume().check_writable()?;
+        self.new_data_key(caller)?;
         let _names = self.using_names();
         let (owner, _) = self.masked(owner);
-        self.new_data_key(caller)?;
         let stored = self.seal(name)?;
-        self.write_companion(&stored)?;
+        self.write_companion(&stored, false)?;
         self.volume()
             .backing
             .make_node_at(
@@ -405,7 +413,8 @@ impl Directory {
         self.volume().check_writable()?;
         let _names = self.using_names();
         let stored = self.seal(name)?;
-        self.write_companion(&stored)?;
+        self.volume().note_other_change(object.as_fd());
+        self.write_companion(&stored, false)?;
         self.volume()
             .backing
             .link_at(object.as_fd(), self.fd(), &stored.name)

@@ -207,13 +207,23 @@ impl Directory {
         self.fd.as_fd()
     }
 
+    /// The stored directory's inode number.
+    pub(super) fn inode(&self) -> u64 {
+        self.inode
+    }
+
     /// The live keys.
     pub(super) fn keys(&self) -> Arc<Keys<SivKey>> {
         Arc::clone(&self.keys.read())
     }
 
+    /// The live keys, which stay in force while they are held.
+    pub(super) fn keys_in_use(&self) -> RwLockReadGuard<'_, Arc<Keys<SivKey>>> {
+        self.keys.read()
+    }
+
     /// Keeps a reseal from moving names.
-    pub(super) fn using_names(&self) -> RwLockReadGuard<'_, ()> {
+    pub fn using_names(&self) -> RwLockReadGuard<'_, ()> {
         // Somebody may use names of two directories, or of the same one twice.
         self.moving.read_recursive()
     }
@@ -228,10 +238,14 @@ impl Directory {
         if let Some(old) = &keys.old {
             let old = names::seal_name(&old.tool, name)?;
             let is_there = |stored: &StoredName| {
-                let found = self.volume.backing.stat_at(self.fd(), &stored.name);
-                found.is_ok()
+                match self.volume.backing.stat_at(self.fd(), &stored.name) {
+                    Ok(_) => Ok(true),
+                    Err(Errno::NOENT) => Ok(false),
+                    // Not known is not absent: a second object would get the name.
+                    Err(errno) => Err(failed("stat")(errno)),
+                }
             };
-            if !is_there(&new) && is_there(&old) {
+            if !is_there(&new)? && is_there(&old)? {
                 return Ok(old);
             }
         }
@@ -240,16 +254,17 @@ impl Directory {
 
     /// Seals under the newest key of the header from now on.
     pub(super) fn take_keys(&self) -> Result<(), VolumeError> {
-        let header = self.envelope.header();
-        if self.keys().current.number == header.current().number {
-            return Ok(());
+        let newest = || self.envelope.header().current().number;
+        while self.keys().current.number != newest() {
+            let volume = &self.volume;
+            let (header, own) = (self.envelope.header(), volume.own_caller());
+            let keys = Keys::open(&header, &*volume.keys, own, ObjectKey::names)?;
+            // Nobody is about to use a name that was sealed under the old one alone.
+            let _moving = self.moving.write();
+            if keys.current.number == newest() {
+                *self.keys.write() = Arc::new(keys);
+            }
         }
-        let volume = &self.volume;
-        let own = volume.own_caller();
-        let keys = Keys::open(&header, &*volume.keys, own, ObjectKey::names)?;
-        // Nobody is about to use a name that was sealed under the old one alone.
-        let _moving = self.moving.write();
-        *self.keys.write() = Arc::new(keys);
         Ok(())
     }
 
@@ -284,29 +299,71 @@ impl Directory {
         Ok(names)
     }
 
-    /// Refuses to end a reseal while a name is under the old key: nothing would open it any more.
-    pub(super) fn check_moved(&self) -> Result<(), VolumeError> {
+    /// Whether no name is under the old key any more; none comes to be from then on.
+    pub(super) fn is_moved(&self) -> Result<bool, VolumeError> {
         let _moving = self.moving.write();
-        if self.names_to_move()?.is_empty() {
-            return Ok(());
-        }
-        Err(failed("move every name to the new data key")(Errno::AGAIN))
+        Ok(self.names_to_move()?.is_empty())
     }
 
-    /// Gives names of the old key those of the new one. The directory's times stay.
-    pub(super) fn move_names(&self, stored: &[CString]) -> Result<Vec<Moved>, VolumeError> {
+    /// Makes the companions that long names need under the new key, and makes them durable: a
+    /// name must not be moved before.
+    pub(super) fn prepare_names(&self, stored: &[CString]) -> Result<(), VolumeError> {
+        use std::os::unix::ffi::OsStrExt;
+        let keys = self.keys();
+        let Some(old) = &keys.old else {
+            return Ok(());
+        };
+        for name in stored {
+            if !matches!(names::classify(name.to_bytes()), Found::Long(_)) {
+                continue;
+            }
+            match self.open_under(&old.tool, name) {
+                Ok(name) => {
+                    let new = names::seal_name(&keys.current.tool, OsStr::from_bytes(&name))?;
+                    self.write_companion(&new, true)?;
+                }
+                // Removed or renamed since it was listed.
+                Err(VolumeError::Backing {
+                    errno: Errno::NOENT,
+                    ..
+                }) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives up to `most` of the last names of `waiting`, which are of the old key, those of the
+    /// new one; one that fails stays with all before it. The directory's times stay.
+    pub(super) fn move_names(
+        &self,
+        waiting: &mut Vec<CString>,
+        most: usize,
+    ) -> (Vec<Moved>, Result<(), VolumeError>) {
         let _moving = self.moving.write();
         let keys = self.keys();
         let Some(old) = &keys.old else {
-            return Ok(Vec::new());
+            waiting.clear();
+            return (Vec::new(), Ok(()));
         };
         let backing = &self.volume.backing;
-        let before = backing.stat(self.fd()).map_err(failed("stat"))?;
-        let mut moved = Vec::with_capacity(stored.len());
-        let result = stored.iter().try_for_each(|name| {
-            moved.extend(self.move_name(&old.tool, &keys.current.tool, name)?);
-            Ok(())
-        });
+        let before = match backing.stat(self.fd()) {
+            Ok(before) => before,
+            Err(errno) => return (Vec::new(), Err(failed("stat")(errno))),
+        };
+        let mut moved = Vec::with_capacity(most);
+        let mut result = Ok(());
+        for _ in 0..most.min(waiting.len()) {
+            let name = waiting.last().map(CString::as_c_str).unwrap_or_default();
+            match self.move_name(&old.tool, &keys.current.tool, name) {
+                Ok(done) => moved.extend(done),
+                Err(e) => {
+                    result = Err(e);
+                    break;
+                }
+            }
+            waiting.pop();
+        }
         let seconds = |seconds, nanoseconds: u64| TimeChange::To((seconds, nanoseconds as u32));
         let times = timestamps(
             seconds(before.st_atime, before.st_atime_nsec),
@@ -316,11 +373,7 @@ impl Directory {
             .set_times_of(self.fd(), &times)
             // The names are moved or not, whatever becomes of the times.
             .unwrap_or_else(|errno| log::warn!("times could not be put back: {errno}"));
-        // What was moved is moved: whoever keeps names hears of it even after a fault.
-        match result {
-            Err(e) if moved.is_empty() => Err(e),
-            _ => Ok(moved),
-        }
+        (moved, result)
     }
 
     fn move_name(
@@ -340,16 +393,10 @@ impl Directory {
         let name = self.open_under(old, stored)?;
         let old = names::seal_name(old, OsStr::from_bytes(&name))?;
         let new = names::seal_name(new, OsStr::from_bytes(&name))?;
-        self.write_companion(&new)?;
-        match self.rename_new(stored, &new.name) {
-            Ok(()) => {}
-            // Somebody has put something there behind our back; what is under the new key counts.
-            Err(Errno::EXIST) => {
-                log::warn!("an object has a name under both data keys: one is hidden");
-                return Ok(None);
-            }
-            Err(errno) => return Err(failed("move a name to the new data key")(errno)),
-        }
+        // An object under both keys was put there behind our back: the reseal stops, and whoever
+        // moves one of them away lets it go on.
+        self.rename_new(stored, &new.name)
+            .map_err(failed("move a name to the new data key"))?;
         self.remove_companion(&old);
         self.volume.made.moved(self, stored, &new);
         if let Ok(after) = backing.stat_at(self.fd(), &new.name) {

@@ -39,6 +39,8 @@ pub(super) struct NewNames {
 struct Names {
     /// The directory's own header is new.
     header: bool,
+    /// Its contents are not durable yet, whatever its name is.
+    contents: bool,
     /// Stored names that were made, or moved here.
     names: Vec<CString>,
     /// There were more of them.
@@ -62,7 +64,10 @@ impl NewNames {
 
     /// A directory was made, with a header of this inode.
     pub fn directory(&self, header: u64) {
-        self.change(header, |names| names.header = true);
+        self.change(header, |names| {
+            names.header = true;
+            names.contents = true;
+        });
     }
 
     /// A name was made in a directory, or an object moved to it.
@@ -130,6 +135,19 @@ impl NewNames {
     fn header_is_durable(&self, directory: u64) {
         if let Some(names) = self.directories.lock().get_mut(&directory) {
             names.header = false;
+            names.contents = false;
+        }
+    }
+
+    fn owes_contents(&self, directory: u64) -> bool {
+        let all = self.directories.lock();
+        all.get(&directory).is_some_and(|names| names.contents)
+            || self.overflow.load(Ordering::Acquire)
+    }
+
+    fn contents_are_durable(&self, directory: u64) {
+        if let Some(names) = self.directories.lock().get_mut(&directory) {
+            names.contents = false;
         }
     }
 }
@@ -200,6 +218,17 @@ impl Directory {
             made.settle(inode, &names);
         }
         synced
+    }
+
+    /// Makes the contents of a header that was made in this session durable, before something
+    /// comes into the directory that is durable elsewhere.
+    pub(super) fn sync_new_header(&self) -> Result<(), VolumeError> {
+        let inode = self.envelope().inode();
+        if self.volume().is_strict() && self.volume().made.owes_contents(inode) {
+            self.envelope().sync(true)?;
+            self.volume().made.contents_are_durable(inode);
+        }
+        Ok(())
     }
 
     fn sync_names(&self) -> Result<(), VolumeError> {

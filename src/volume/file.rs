@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 
 use super::Id;
 use super::error::{VolumeError, failed};
@@ -64,7 +64,7 @@ pub struct File {
     pub(super) gaps: Mutex<Vec<(u64, u64)>>,
     /// No entry lies behind this plain length; it may be higher than the file is long.
     pub(super) farthest: AtomicU64,
-    /// Writes that have failed, in whole or in part.
+    /// Failed writes that may have put back a chunk under the old key.
     pub(super) faults: AtomicU64,
     /// Changes that wait for their intent.
     pub(super) held: Held,
@@ -312,6 +312,11 @@ impl File {
         Arc::clone(&self.keys.read())
     }
 
+    /// The live keys, which stay in force while they are held.
+    pub(super) fn keys_in_use(&self) -> RwLockReadGuard<'_, Arc<FileKeys>> {
+        self.keys.read()
+    }
+
     /// Works with other keys from now on. Nobody reads or writes, nothing waits, and what is on the
     /// medium is durable.
     pub(super) fn set_keys(&self, keys: FileKeys) {
@@ -533,7 +538,11 @@ impl File {
         self.envelope.publish_len(Some(0));
         let fd = self.envelope.writer()?;
         let layout = self.layout();
-        let page = self.first_page();
+        let mut page = self.first_page();
+        if let Some(record) = &mut page.record {
+            // Attributes may still be under the old key.
+            record.lowest_epoch = self.keys().lowest();
+        }
         self.envelope.changing(|| {
             let backing = &self.volume().backing;
             backing

@@ -160,8 +160,6 @@ fn run(shared: &Shared) {
             let landed = envelope.with_joined_file(File::land);
             if let Some(Err(e)) = landed {
                 log::warn!("a change could not be written and waits: {e}");
-                // It is tried again as long as somebody has the file open.
-                shared.add(|queue| queue.open.push(Arc::downgrade(&envelope)));
             }
         }
         for handle in closed {

@@ -371,6 +371,8 @@ impl File {
                 }
                 pages.waiting_len = pages.waiting_len.max(ends.map(|ends| ends.after));
                 pages.stale |= stale;
+                // It is tried again as long as somebody has the file open.
+                self.volume().flusher.wake(self.envelope());
             }
         }
         let count = pages.count();

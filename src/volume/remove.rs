@@ -24,6 +24,7 @@ impl Directory {
         let stat = backing
             .stat_at(self.fd(), &stored.name)
             .map_err(failed("unlink"))?;
+        self.volume().note_other_change_of(stat.st_ino);
         let long_target = if Kind::of(stat.st_mode) == Some(Kind::Symlink) && stat.st_nlink == 1 {
             let target = backing.read_link_at(self.fd(), &stored.name);
             target.ok().and_then(|target| names::target_file(&target))
@@ -165,6 +166,10 @@ impl Directory {
         let (old, new) = (self.seal(name)?, to.seal(new_name)?);
         let backing = &self.volume().backing;
         if flags.contains(RenameFlags::EXCHANGE) {
+            if self.inode() != to.inode() {
+                self.sync_new_header()?;
+                to.sync_new_header()?;
+            }
             backing
                 .rename_at(self.fd(), &old.name, to.fd(), &new.name, flags)
                 .map_err(failed("rename"))?;
@@ -175,8 +180,13 @@ impl Directory {
         let source = backing
             .stat_at(self.fd(), &old.name)
             .map_err(failed("rename"))?;
+        self.volume().note_other_change_of(source.st_ino);
         let target = backing.stat_at(to.fd(), &new.name).ok();
-        to.write_companion(&new)?;
+        // The object may be durable where it is: what its new name stands on must be, too.
+        to.write_companion(&new, self.volume().is_strict())?;
+        if self.inode() != to.inode() {
+            to.sync_new_header()?;
+        }
         let over_directory = target.as_ref().is_some_and(|target| {
             Kind::of(target.st_mode) == Some(Kind::Directory)
                 && Kind::of(source.st_mode) == Some(Kind::Directory)

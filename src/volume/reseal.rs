@@ -45,8 +45,8 @@ enum Work {
     },
     Directory {
         directory: Arc<Directory>,
-        /// Stored names that may have to be moved.
-        waiting: Mutex<Vec<CString>>,
+        /// Stored names that may have to be moved; `None`: they have to be listed.
+        waiting: Mutex<Option<Vec<CString>>>,
     },
 }
 
@@ -101,16 +101,9 @@ impl Reseal {
     pub fn of_directory(directory: &Arc<Directory>, caller: &Caller) -> Result<Self, VolumeError> {
         directory.envelope().authorise(caller)?;
         directory.begin_reseal(caller)?;
-        let waiting = directory.names_to_move()?;
-        let names = waiting.len() as u64;
-        Ok(Self::new(
-            caller,
-            names,
-            Work::Directory {
-                directory: Arc::clone(directory),
-                waiting: Mutex::new(waiting),
-            },
-        ))
+        let directory = Arc::clone(directory);
+        let waiting = Mutex::new(None);
+        Ok(Self::new(caller, 0, Work::Directory { directory, waiting }))
     }
 
     fn new(caller: &Caller, total: u64, work: Work) -> Self {
@@ -141,12 +134,28 @@ impl Reseal {
         }
     }
 
-    /// Whether the caller may still Decrypt.
+    /// Before a step: asks whether the caller may still Decrypt, and does what nobody has to wait
+    /// for.
     ///
     /// # Errors
-    /// The key service's.
-    pub fn authorise(&self) -> Result<(), VolumeError> {
-        self.envelope().authorise(&self.caller)
+    /// The key service's, the backing filesystem's.
+    pub fn prepare(&self) -> Result<(), VolumeError> {
+        self.envelope().authorise(&self.caller)?;
+        let Work::Directory { directory, waiting } = &self.work else {
+            return Ok(());
+        };
+        let mut guard = waiting.lock();
+        let waiting = match &mut *guard {
+            Some(waiting) => waiting,
+            None => {
+                let listed = directory.names_to_move()?;
+                let done = self.done.load(Ordering::Relaxed);
+                let total = done + listed.len() as u64;
+                self.total.store(total, Ordering::Relaxed);
+                guard.insert(listed)
+            }
+        };
+        directory.prepare_names(&waiting[waiting.len().saturating_sub(NAMES_AT_ONCE)..])
     }
 
     /// Whether the next step gives names other stored names: whoever keeps those keeps others from
@@ -154,7 +163,9 @@ impl Reseal {
     pub fn moves_names(&self) -> bool {
         match &self.work {
             Work::File { .. } => false,
-            Work::Directory { waiting, .. } => !waiting.lock().is_empty(),
+            Work::Directory { waiting, .. } => {
+                waiting.lock().as_ref().is_some_and(|w| !w.is_empty())
+            }
         }
     }
 
@@ -182,16 +193,26 @@ impl Reseal {
                 }
             }
             Work::Directory { directory, waiting } => {
-                let mut waiting = waiting.lock();
+                let mut guard = waiting.lock();
+                let Some(waiting) = guard.as_mut() else {
+                    return Ok(Step::More(Vec::new()));
+                };
                 if waiting.is_empty() {
-                    self.add_lost(directory.end_reseal()?);
+                    let Some(lost) = directory.end_reseal()? else {
+                        *guard = None;
+                        return Ok(Step::More(Vec::new()));
+                    };
+                    self.add_lost(lost);
                     return Ok(Step::Done);
                 }
-                let from = waiting.len().saturating_sub(NAMES_AT_ONCE);
-                let moved = directory.move_names(&waiting[from..])?;
-                self.done
-                    .fetch_add((waiting.len() - from) as u64, Ordering::Relaxed);
-                waiting.truncate(from);
+                let before = waiting.len();
+                let (moved, result) = directory.move_names(waiting, NAMES_AT_ONCE);
+                let gone = (before - waiting.len()) as u64;
+                self.done.fetch_add(gone, Ordering::Relaxed);
+                if gone == 0 {
+                    result?;
+                }
+                // What was moved is moved: a fault is met again by the next step.
                 Ok(Step::More(moved))
             }
         }
@@ -200,10 +221,10 @@ impl Reseal {
     /// Moves everything.
     ///
     /// # Errors
-    /// As [`Reseal::authorise`] and [`Reseal::step`].
+    /// As [`Reseal::prepare`] and [`Reseal::step`].
     pub fn run(&self) -> Result<ResealProgress, VolumeError> {
         loop {
-            self.authorise()?;
+            self.prepare()?;
             if let Step::Done = self.step()? {
                 return Ok(self.progress());
             }
@@ -217,7 +238,7 @@ impl Reseal {
     /// Moves some groups from `from` on; returns where to go on.
     fn move_groups(&self, file: &File, from: u64) -> Result<Option<u64>, VolumeError> {
         let mut next = Some(from);
-        let mut lost = 0;
+        let (mut lost, mut kept) = (0, Vec::new());
         file.envelope().keeping_times(|| {
             // A punch or a shrink comes before this or after it: what it takes away must not wait
             // here to be let down.
@@ -228,6 +249,8 @@ impl Reseal {
                 let Some(index) = next else {
                     break;
                 };
+                // It keeps what has become LOST in memory until its page is written.
+                kept.push(file.groups.get(index));
                 lost += file.move_group(index, *len)?;
                 self.done.store(index + 1, Ordering::Relaxed);
                 self.total
@@ -408,7 +431,9 @@ impl File {
     /// Ends the reseal: everything is under the new key, if no write has failed since there were
     /// `faults` of them. Returns how many attributes do not verify, or `None` if one has.
     fn end_reseal(&self, faults: u64) -> Result<Option<u64>, VolumeError> {
-        let lost = self.volume().move_xattrs(self.envelope().reader(), self)?;
+        let lost = self
+            .envelope()
+            .keeping_times(|| self.volume().move_xattrs(self.envelope().reader(), self))?;
         self.sync(false)?;
         let ended = self.alone(|| {
             let keys = self.keys();
@@ -446,11 +471,13 @@ impl Directory {
         self.take_keys()
     }
 
-    /// Ends the reseal: every name is under the new key. Returns how many attributes do not verify.
-    fn end_reseal(&self) -> Result<u64, VolumeError> {
+    /// Ends the reseal, if every name is under the new key: returns how many attributes do not
+    /// verify, or `None` if one is not.
+    fn end_reseal(&self) -> Result<Option<u64>, VolumeError> {
         let volume = self.volume();
-        // Some may have failed to move, or have come while they were listed.
-        self.check_moved()?;
+        if !self.is_moved()? {
+            return Ok(None);
+        }
         let lost = volume.move_xattrs(self.fd(), self)?;
         let current = Arc::clone(&self.keys().current);
         // Names, companions and attributes are durable before the key that opens them otherwise
@@ -464,6 +491,6 @@ impl Directory {
         }
         self.envelope().end_epoch(&current)?;
         self.drop_old_key();
-        Ok(lost)
+        Ok(Some(lost))
     }
 }

@@ -67,6 +67,9 @@ pub struct Envelope {
     /// A durable write of a header has failed: that may have been the failure of an earlier write of
     /// the contents, which the kernel tells only once.
     pub(super) sync_failed: AtomicBool,
+    /// Changes of anything else of the inode: owner, mode, attributes, names. They show in its change
+    /// time alone.
+    others: AtomicU64,
     /// What the inode's times were before the long internal changes that are under way.
     kept: Mutex<Option<Kept>>,
     /// The open file, shared by all its handles.
@@ -79,8 +82,8 @@ pub struct Envelope {
 #[derive(Clone, Copy)]
 struct Kept {
     stat: Stat,
-    /// Changes and accesses when they were read.
-    seen: (u64, u64),
+    /// Changes, accesses and other changes when they were read.
+    seen: (u64, u64, u64),
     /// Internal changes under way.
     count: usize,
 }
@@ -147,6 +150,7 @@ impl Envelope {
             times: RwLock::new(()),
             changes: AtomicU64::new(0),
             accesses: AtomicU64::new(0),
+            others: AtomicU64::new(0),
             sync_failed: AtomicBool::new(false),
             kept: Mutex::new(None),
             opened: Mutex::new(Opened::default()),
@@ -243,6 +247,11 @@ impl Envelope {
         change()
     }
 
+    /// Something of the inode but its contents and its modification time is being changed.
+    pub(super) fn note_other_change(&self) {
+        self.others.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Runs a long internal change, without keeping applications from changing the object too, and
     /// puts the inode's times back if none of them has.
     pub(super) fn keeping_times<T>(
@@ -280,6 +289,7 @@ impl Envelope {
         let seen = (
             self.changes.load(Ordering::Relaxed),
             self.accesses.load(Ordering::Relaxed),
+            self.others.load(Ordering::Relaxed),
         );
         if let Some(kept) = *self.kept.lock()
             && kept.seen == seen
@@ -294,9 +304,11 @@ impl Envelope {
         if let Some(kept) = *self.kept.lock()
             && kept.seen.0 == seen.0
         {
-            // Only the access time is another one.
+            // Only times that say less are other ones.
             (stat.st_mtime, stat.st_mtime_nsec) = (kept.stat.st_mtime, kept.stat.st_mtime_nsec);
-            (stat.st_ctime, stat.st_ctime_nsec) = (kept.stat.st_ctime, kept.stat.st_ctime_nsec);
+            if kept.seen.2 == seen.2 {
+                (stat.st_ctime, stat.st_ctime_nsec) = (kept.stat.st_ctime, kept.stat.st_ctime_nsec);
+            }
         }
         Ok(Kept {
             stat,
@@ -305,15 +317,17 @@ impl Envelope {
         })
     }
 
-    /// Times of modification and change to show while internal changes are under way.
-    pub(super) fn kept_times(&self) -> Option<(Time, Time)> {
+    /// Times of modification and change to show while internal changes are under way; of the change
+    /// none if something else of the inode has changed since.
+    pub(super) fn kept_times(&self) -> Option<(Time, Option<Time>)> {
         let kept = (*self.kept.lock())?;
         let time = |seconds, nanoseconds: u64| (seconds, nanoseconds as u32);
         let stat = &kept.stat;
         (kept.seen.0 == self.changes.load(Ordering::Relaxed)).then(|| {
             (
                 time(stat.st_mtime, stat.st_mtime_nsec),
-                time(stat.st_ctime, stat.st_ctime_nsec),
+                (kept.seen.2 == self.others.load(Ordering::Relaxed))
+                    .then(|| time(stat.st_ctime, stat.st_ctime_nsec)),
             )
         })
     }
@@ -352,6 +366,10 @@ impl Envelope {
             .set_times_of(self.reader(), &times)
             // The change is made or not, whatever becomes of the times.
             .unwrap_or_else(|errno| log::warn!("times could not be put back: {errno}"));
+        if self.others.load(Ordering::Relaxed) != kept.seen.2 {
+            // Its change time is somebody's own.
+            return;
+        }
         if let Ok(after) = self.volume.backing.stat(self.reader()) {
             let changed = |stat: &Stat| (stat.st_ctime, stat.st_ctime_nsec as u32);
             let times = &self.volume.change_times;

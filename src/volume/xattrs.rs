@@ -34,7 +34,8 @@ pub struct EpochKey<'a> {
 
 /// What has keys for its attributes.
 pub trait AttributeKey {
-    /// Runs `f` with the current key, and the one before it while a reseal runs.
+    /// Runs `f` with the current key, and the one before it while a reseal runs. They stay in force
+    /// meanwhile: what is sealed under one must not come after it was dropped.
     fn with_keys<T>(&self, f: impl FnOnce(EpochKey<'_>, Option<EpochKey<'_>>) -> T) -> T;
 }
 
@@ -50,13 +51,13 @@ fn with_keys<T, R>(keys: &Keys<T>, f: impl FnOnce(EpochKey<'_>, Option<EpochKey<
 
 impl AttributeKey for super::File {
     fn with_keys<T>(&self, f: impl FnOnce(EpochKey<'_>, Option<EpochKey<'_>>) -> T) -> T {
-        with_keys(&self.keys(), f)
+        with_keys(&self.keys_in_use(), f)
     }
 }
 
 impl AttributeKey for super::Directory {
     fn with_keys<T>(&self, f: impl FnOnce(EpochKey<'_>, Option<EpochKey<'_>>) -> T) -> T {
-        with_keys(&self.keys(), f)
+        with_keys(&self.keys_in_use(), f)
     }
 }
 
@@ -183,20 +184,20 @@ impl Volume {
         object: impl AsFd,
         key: &impl AttributeKey,
     ) -> Result<Vec<Vec<u8>>, VolumeError> {
-        // While a reseal moves one it may be there twice.
-        let mut names = BTreeSet::new();
-        for stored in self.stored_xattrs(object.as_fd(), true)? {
-            let value = match self.backing.xattr(object.as_fd(), &c_name(&stored)?) {
-                // Moved since it was listed: under its other name.
-                Err(Errno::NODATA) if key.with_keys(|_, old| old.is_some()) => continue,
-                result => result.map_err(absent)?,
-            };
-            let opened = key.with_keys(|current, old| match old {
-                Some(old) if epoch_of(&value) == Some(old.epoch) => open(old.key, &value),
-                _ => open(current.key, &value),
-            });
-            names.insert(opened?.0);
-        }
+        let names = key.with_keys(|current, old| {
+            // None is moved while they are listed; after a crash one may be there twice.
+            let _moving = old.map(|_| self.moving_xattrs.lock());
+            let mut names = BTreeSet::new();
+            for stored in self.stored_xattrs(object.as_fd(), true)? {
+                let value = self
+                    .backing
+                    .xattr(object.as_fd(), &c_name(&stored)?)
+                    .map_err(absent)?;
+                let of_old = old.filter(|old| epoch_of(&value) == Some(old.epoch));
+                names.insert(open(of_old.unwrap_or(current).key, &value)?.0);
+            }
+            Ok::<_, VolumeError>(names)
+        })?;
         Ok(names.into_iter().collect())
     }
 
@@ -255,6 +256,7 @@ impl Volume {
         flags: XattrFlags,
     ) -> Result<(), VolumeError> {
         self.check_writable()?;
+        self.note_other_change(object.as_fd());
         check_namespace(name)?;
         self.backing
             .set_xattr(object.as_fd(), &c_name(name.as_bytes())?, value, flags)
@@ -274,6 +276,7 @@ impl Volume {
         flags: XattrFlags,
     ) -> Result<(), VolumeError> {
         self.check_writable()?;
+        self.note_other_change(object.as_fd());
         key.with_keys(|current, old| {
             let _moving = self.move_first(object.as_fd(), current, old, name.as_bytes())?;
             let stored = stored_name(current.key, name.as_bytes())?;
@@ -290,6 +293,7 @@ impl Volume {
     /// [`VolumeError::NoAttribute`], the backing filesystem's.
     pub fn remove_plain_xattr(&self, object: impl AsFd, name: &OsStr) -> Result<(), VolumeError> {
         self.check_writable()?;
+        self.note_other_change(object.as_fd());
         check_namespace(name)?;
         self.backing
             .remove_xattr(object.as_fd(), &c_name(name.as_bytes())?)
@@ -307,6 +311,7 @@ impl Volume {
         name: &OsStr,
     ) -> Result<(), VolumeError> {
         self.check_writable()?;
+        self.note_other_change(object.as_fd());
         key.with_keys(|current, old| {
             let _moving = self.move_first(object.as_fd(), current, old, name.as_bytes())?;
             let stored = stored_name(current.key, name.as_bytes())?;

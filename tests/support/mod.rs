@@ -147,6 +147,29 @@ pub fn copy_tree(from: &Path, to: &Path) {
     }
 }
 
+/// A copy of a golden volume of `tests/vectors` and of its keystore.
+pub fn golden(version: &str, name: &str) -> (tempfile::TempDir, Keys) {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = temporary();
+    let from = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/vectors")
+        .join(version);
+    copy_tree(&from.join(name), &dir.path().join("volume"));
+    for name in ["keystore.db", "keystore.db.key"] {
+        let target = dir.path().join(name);
+        std::fs::copy(from.join(name), &target).expect("copy");
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&target, private).expect("chmod");
+    }
+    let store = Store::open(&dir.path().join("keystore.db"), &RootKeySource::File);
+    let keys = Keys {
+        kms: Arc::new(Kms::new(store.expect("the keystore"))),
+        caller: Caller::root("000000000000", "us-east-1"),
+        key_id: "alias/rekeyfs".to_owned(),
+    };
+    (dir, keys)
+}
+
 /// Everything in a file.
 pub fn read_all(file: &File) -> Result<Vec<u8>, VolumeError> {
     let mut out = Vec::new();
