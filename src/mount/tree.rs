@@ -484,7 +484,13 @@ impl Tree {
         flags: RenameFlags,
     ) -> Result<(), VolumeError> {
         let (from, to) = (self.directory(parent)?, self.directory(new_parent)?);
+        if !Arc::ptr_eq(parent, new_parent) && self.volume.is_strict() {
+            // What is durable where it is must not come to depend on what is not.
+            self.sync_way_to(new_parent)?;
+        }
         let _names = self.names.write();
+        // The same stored names from here to the end of it.
+        let (_from, _to) = (from.using_names(), to.using_names());
         let (old, new) = (from.seal(name)?.name, to.seal(new_name)?.name);
         let (source, target) = (self.known(&from, &old), self.known(&to, &new));
         let exchange = flags.contains(RenameFlags::EXCHANGE);

@@ -451,7 +451,7 @@ impl Volume {
     }
 
     /// Whether durable pages are changed only after a durable intent.
-    pub(super) fn is_strict(&self) -> bool {
+    pub fn is_strict(&self) -> bool {
         self.crash == Crash::Strict
     }
 

@@ -35,7 +35,12 @@ impl Mount {
             std::env::var("PATH").unwrap_or_default()
         );
         // A hanging mount must end as a failed test; the long forms take what they need.
-        let long = ["REKEYFS_KILLS", "REKEYFS_FSX", "REKEYFS_OPERATIONS"];
+        let long = [
+            "REKEYFS_KILLS",
+            "REKEYFS_FSX",
+            "REKEYFS_OPERATIONS",
+            "REKEYFS_ROUNDS",
+        ];
         let long = long.iter().any(|name| std::env::var_os(name).is_some());
         Command::new("timeout")
             .args([

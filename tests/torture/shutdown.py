@@ -8,12 +8,10 @@ mounted anew. FORMAT.md section 5 is what is held to:
   what was fsynced, or is in a directory that was, is found by its name and opens, and so do the directories above it;
   a rewrap that was told done is done, if the file was there to stay;
   bytes that were never fsynced may be missing or EBADMSG, files and directories that never were may not be there or EUCLEAN.
-PLACES=any renames also to places that are not durable yet: a new directory, a long name.
 """
 import atexit, errno, fcntl, os, random, signal, struct, subprocess, sys, threading, time
 
 rounds, seed = int(sys.argv[1]), sys.argv[2]
-anywhere = os.environ.get("PLACES") == "any"
 work = os.path.join(os.environ["T"], f"shutdown.{os.getpid()}")
 image, base, mnt, keystore = f"{work}/ext4", f"{work}/base", f"{work}/mnt", f"{work}/keystore.db"
 vol = f"{base}/vol"
@@ -134,7 +132,6 @@ def operate():
         last = f"fsync of the directory {directory.path}"
     elif kind < 0.97:
         place = rng.choice(directories), new_name()
-        if not anywhere and file.stays and (not place[0].stays or len(place[1]) > 100): return
         file.places.append(place); os.rename(path, file.path()); counts["renames"] += 1
     else:
         with open(path, "rb") as f: data = f.read()
@@ -270,5 +267,5 @@ try:
             daemon = Daemon()
     daemon.stop()
 except Broken as e:
-    sys.exit(f"BROKEN in round {turn} of seed {seed}{', PLACES=any' if anywhere else ''}: {e}\nthe last sync that was told done: {last}")
+    sys.exit(f"BROKEN in round {turn} of seed {seed}: {e}\nthe last sync that was told done: {last}")
 print(f"seed={seed}", *(f"{key}={value}" for key, value in counts.items()))
