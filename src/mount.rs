@@ -1,7 +1,8 @@
 //! The mount: FUSE requests to volume calls and back.
 //!
 //! Owns inode and handle tables, control attributes, the ioctl and the only errno table. Must not
-//! know cryptography or SQL. A request is decoded, one volume call is made, the reply is sent.
+//! know cryptography or SQL. A request is decoded, one volume call is made, the reply is sent. Two
+//! threads work beside the requests: `revocation` takes open files back, `resealing` does reseals.
 //!
 //! Lock order: the tree's `names` (shared by everything that goes by a name, exclusive for what
 //! takes names away), a node's place, the table of nodes. Locks are released before a reply.

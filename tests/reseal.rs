@@ -85,6 +85,7 @@ fn a_tree_is_resealed_by_one_command_mounted_or_not() {
           rekeyfs rekey -r --data-key new $MNT | sort > said; grep -c '^resealed ' said | grep -qx 5
           [[ $(value data_key $MNT/a/b/two) = "epoch=2 "* ]]
           rekeyfs rekey --data-key new --destination-key-id alias/other $MNT/a/one
+          ! rekeyfs rekey --data-key new --source-key-id alias/other $MNT/a/one 2> refused; grep -q 'for re-encryption' refused
           [[ $(value data_key $MNT/a/one) = "epoch=3 "* ]]
           before=$(value key_id $MNT/a/b/two)
           [ "$(value key_id $MNT/a/one)" != "$before" ]"#,

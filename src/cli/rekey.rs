@@ -56,7 +56,7 @@ pub struct Rekey {
 /// What becomes of data keys.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum DataKey {
-    /// They are replaced.
+    /// A new one for each object.
     New,
 }
 
@@ -84,6 +84,15 @@ impl Rekey {
                 Exit::Usage,
                 "--data-key new cannot be tried by --dry-run",
             ));
+        }
+        let asks_of_source =
+            self.source_key_id.is_some() || self.source_encryption_context.is_some();
+        if self.data_key.is_some() && asks_of_source && !self.asks_re_encrypt() {
+            return Err(Fault::new(
+                Exit::Usage,
+                "--source-key-id and --source-encryption-context are for re-encryption, not for a new data key",
+            )
+            .hint("say what to re-encrypt to: --destination-key-id KEY"));
         }
         if self.destination_key_id.as_deref() == Some("") {
             return Err(Fault::new(Exit::Usage, "--destination-key-id is empty")
@@ -128,6 +137,14 @@ impl Rekey {
         Ok(())
     }
 
+    /// A new data key alone leaves the KMS key as it is.
+    fn asks_re_encrypt(&self) -> bool {
+        self.data_key.is_none()
+            || self.destination_key_id.is_some()
+            || self.destination_encryption_context.is_some()
+            || self.destination_encryption_algorithm.is_some()
+    }
+
     fn request(&self) -> Result<RewrapRequest, Fault> {
         let context = |text: &Option<String>| -> Result<_, Exception> {
             text.as_deref().map(parse_context).transpose()
@@ -165,12 +182,9 @@ impl Rekey {
         request: &RewrapRequest,
         offline: &mut Offline<'_>,
     ) -> (Place, Result<(), Fault>) {
-        // A new data key alone leaves the KMS key as it is.
-        let asks_re_encrypt = self.data_key.is_none()
-            || self.destination_key_id.is_some()
-            || self.destination_encryption_context.is_some()
-            || self.destination_encryption_algorithm.is_some();
-        let rewrap = asks_re_encrypt.then(|| Control::Rewrap(Box::new(request.clone())));
+        let rewrap = self
+            .asks_re_encrypt()
+            .then(|| Control::Rewrap(Box::new(request.clone())));
         let reseal = self.data_key.map(|_| Control::Reseal);
         let (mut place, mut result) = (Place::Mounted, Ok(()));
         for control in rewrap.into_iter().chain(reseal) {

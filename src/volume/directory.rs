@@ -393,6 +393,12 @@ impl Directory {
         let name = self.open_under(old, stored)?;
         let old = names::seal_name(old, OsStr::from_bytes(&name))?;
         let new = names::seal_name(new, OsStr::from_bytes(&name))?;
+        // Prepared, unless it was not in the list, or somebody has removed it since.
+        if let Some((companion, _)) = &new.companion
+            && backing.stat_at(self.fd(), companion).is_err()
+        {
+            self.write_companion(&new, true)?;
+        }
         // An object under both keys was put there behind our back: the reseal stops, and whoever
         // moves one of them away lets it go on.
         self.rename_new(stored, &new.name)

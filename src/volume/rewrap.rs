@@ -1,8 +1,8 @@
 //! Envelopes: an object's header where it is stored, and its rewrap. FORMAT.md, section 3.
 //!
-//! An [`Envelope`] holds the file with the two slots open and knows the current header. It never
-//! sees a data key: [`Envelope::rewrap`] hands the wrapped key to the key service and writes what
-//! comes back. Objects that are open and objects that are not share one envelope each, found by
+//! An [`Envelope`] holds the file with the two slots open and knows the current header. No data key
+//! is seen here: [`Envelope::rewrap`] hands the wrapped one to the key service and writes what comes
+//! back; a new one is made in `reseal`. Objects that are open and objects that are not share one envelope each, found by
 //! inode number, so that two rewraps, or a rewrap and an open, never miss each other.
 
 use std::io::IoSliceMut;

@@ -1,6 +1,6 @@
 """The loop of kill.py against other encrypted filesystems, judged by the same rule.
 
-usage: T=DIRECTORY peers.py gocryptfs|securefs|rekeyfs KILLS SEED
+usage: T=DIRECTORY peers.py gocryptfs|securefs|rekeyfs|rekeyfs-fast KILLS SEED
 
 One writer overwrites parts, appends, truncates, creates and syncs; the daemon is killed with -9 at a random moment. The
 kernel lives on, so every completed call should be there after a remount. The rule: each byte is that of a state since the
@@ -33,6 +33,7 @@ MAKE, MOUNT = {
     "securefs": (["securefs", "create", "--pbkdf", "pkcs5-pbkdf2-hmac-sha256", "-r", "1", "--pass", "X", vol],
                  ["securefs", "mount", "--pass", "X", vol, mnt]),
     "rekeyfs": (["rekeyfs", "init", vol], ["rekeyfs", "mount", "-f", vol, mnt]),
+    "rekeyfs-fast": (["rekeyfs", "init", vol], ["rekeyfs", "mount", "-f", "-o", "crash=fast", vol, mnt]),
 }[name]
 
 class Daemon:
