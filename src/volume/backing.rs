@@ -9,8 +9,8 @@ use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
-    AtFlags, FallocateFlags, FileType, Gid, Mode, OFlags, RenameFlags, SeekFrom, Stat, Timestamps,
-    Uid, XattrFlags,
+    AtFlags, FallocateFlags, FileType, Gid, Mode, OFlags, RenameFlags, ResolveFlags, SeekFrom,
+    Stat, Timestamps, Uid, XattrFlags,
 };
 use rustix::io::{Errno, ReadWriteFlags};
 
@@ -20,6 +20,7 @@ pub type Result<T> = std::result::Result<T, Errno>;
 /// The system calls that a volume makes.
 #[allow(missing_docs, reason = "each method is the system call of its name")]
 pub trait Backing: Send + Sync {
+    /// Opens one name of a directory, never what a link there leads to.
     fn open_at(
         &self,
         dir: BorrowedFd<'_>,
@@ -27,7 +28,28 @@ pub trait Backing: Send + Sync {
         flags: OFlags,
         mode: Mode,
     ) -> Result<OwnedFd> {
-        rustix::fs::openat(dir, name, flags | OFlags::CLOEXEC, mode)
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // Names come from the backing directory, which may be hostile: the kernel holds to its own
+        // word that nothing outside is reached, whatever the name has in it.
+        let beneath =
+            ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_SYMLINKS;
+        match rustix::fs::openat2(dir, name, flags, mode, beneath) {
+            // Before Linux 5.6, or a sandbox that does not know the call: names are single
+            // components, and NOFOLLOW does the rest.
+            Err(Errno::NOSYS | Errno::PERM) => rustix::fs::openat(dir, name, flags, mode),
+            opened => opened,
+        }
+    }
+
+    /// Opens the root directory of a volume, wherever its path leads.
+    fn open_root(&self, path: &CStr) -> Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::open(path, flags, Mode::empty())
+    }
+
+    /// Opens once more what is open, with other access.
+    fn reopen(&self, fd: BorrowedFd<'_>, flags: OFlags) -> Result<OwnedFd> {
+        rustix::fs::open(proc_path(fd), flags | OFlags::CLOEXEC, Mode::empty())
     }
 
     fn stat_at(&self, dir: BorrowedFd<'_>, name: &CStr) -> Result<Stat> {
@@ -258,5 +280,40 @@ fn grown(mut call: impl FnMut(&mut [u8]) -> Result<usize>) -> Result<Vec<u8>> {
             Err(Errno::RANGE) if buffer.len() < 128 * 1024 => buffer.resize(buffer.len() * 8, 0),
             Err(errno) => return Err(errno),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_outside_of_the_directory_is_opened() {
+        let outside = tempfile::tempdir().expect("tempdir");
+        let dir = outside.path().join("volume");
+        std::fs::create_dir(&dir).expect("mkdir");
+        std::fs::write(outside.path().join("secret"), "secret").expect("write");
+        std::fs::write(dir.join("file"), "file").expect("write");
+        std::os::unix::fs::symlink("../secret", dir.join("link")).expect("symlink");
+        std::os::unix::fs::symlink("/proc/self/root", dir.join("magic")).expect("symlink");
+        let root = std::fs::File::open(&dir).expect("open");
+        let open = |name: &CStr, flags| System.open_at(root.as_fd(), name, flags, Mode::empty());
+        for (name, errno) in [
+            (c"..", Errno::XDEV),
+            (c"../secret", Errno::XDEV),
+            (c"/etc/passwd", Errno::XDEV),
+            (c"link", Errno::LOOP),
+            (c"magic", Errno::LOOP),
+            (c"magic/etc/passwd", Errno::LOOP),
+        ] {
+            assert_eq!(open(name, OFlags::RDONLY).err(), Some(errno), "{name:?}");
+        }
+        for name in [c".", c"file"] {
+            assert!(open(name, OFlags::RDONLY).is_ok(), "{name:?}");
+        }
+        // The link itself, not what it leads to.
+        let link = open(c"link", OFlags::PATH).expect("open");
+        let kind = FileType::from_raw_mode(rustix::fs::fstat(&link).expect("stat").st_mode);
+        assert_eq!(kind, FileType::Symlink);
     }
 }

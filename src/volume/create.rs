@@ -131,7 +131,7 @@ impl Directory {
             }),
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::NOENT | Errno::INVAL) => {
                 let name = names::temporary();
-                let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+                let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
                 let fd = backing
                     .open_at(self.fd(), &name, flags, mode)
                     .map_err(failed("create"))?;
@@ -189,7 +189,7 @@ impl Directory {
         };
         let backing = &self.volume().backing;
         let temporary = names::temporary();
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
         let written = (|| {
             let fd = backing.open_at(self.fd(), &temporary, flags, Mode::RUSR | Mode::WUSR)?;
             backing
@@ -276,11 +276,11 @@ impl Directory {
             .make_dir_at(self.fd(), &temporary, first_mode)
             .map_err(failed("mkdir"))?;
         let made = (|| {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
             let fd = backing
                 .open_at(self.fd(), &temporary, flags, Mode::empty())
                 .map_err(failed("mkdir"))?;
-            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
             let file = backing
                 .open_at(fd.as_fd(), DIRECTORY_HEADER, flags, Mode::RUSR | Mode::WUSR)
                 .map_err(failed("mkdir"))?;
@@ -336,7 +336,7 @@ impl Directory {
                 sealed,
             } => {
                 let targets = self.volume().targets()?;
-                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL;
                 let fd = backing
                     .open_at(targets.as_fd(), &file, flags, Mode::RUSR | Mode::WUSR)
                     .map_err(failed("write a long target"))?;

@@ -106,7 +106,7 @@ impl Directory {
         let bits = Mode::RUSR | Mode::XUSR;
         let fd = volume
             .with_owner_access(object.as_fd(), bits, || {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY;
                 volume
                     .backing
                     .open_at(object.as_fd(), c".", flags, Mode::empty())
@@ -162,7 +162,7 @@ impl Directory {
     ) -> Result<Arc<Envelope>, VolumeError> {
         let open = |access| {
             volume.with_owner_access(fd, Mode::RUSR | Mode::XUSR, || {
-                let flags = access | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+                let flags = access | OFlags::NONBLOCK;
                 volume
                     .backing
                     .open_at(fd, DIRECTORY_HEADER, flags, Mode::empty())
@@ -442,12 +442,7 @@ impl Directory {
     pub fn object(&self, stored: &CStr) -> Result<OwnedFd, VolumeError> {
         self.volume
             .backing
-            .open_at(
-                self.fd(),
-                stored,
-                OFlags::PATH | OFlags::NOFOLLOW,
-                Mode::empty(),
-            )
+            .open_at(self.fd(), stored, OFlags::PATH, Mode::empty())
             .map_err(failed("open"))
     }
 
@@ -544,7 +539,7 @@ impl Directory {
         most: usize,
     ) -> Result<Vec<u8>, VolumeError> {
         let backing = &self.volume.backing;
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
         let fd = backing
             .open_at(dir, name, flags, Mode::empty())
             .map_err(failed("open"))?;
@@ -609,7 +604,7 @@ impl Volume {
             None => names::decode_target(target)?,
             Some(file) => {
                 let targets = self.targets()?;
-                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+                let flags = OFlags::RDONLY | OFlags::NONBLOCK;
                 let fd = self
                     .backing
                     .open_at(targets.as_fd(), &file, flags, Mode::empty())
@@ -628,7 +623,7 @@ impl Volume {
 
     /// The directory of long targets.
     pub(super) fn targets(&self) -> Result<OwnedFd, VolumeError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         self.backing
             .open_at(self.root_fd(), names::TARGETS, flags, Mode::empty())
             .map_err(failed("open rekeyfs.targets"))
@@ -674,14 +669,11 @@ impl Volume {
 
     /// Opens the contents of a regular file that is open with O_PATH.
     pub(super) fn reopen(&self, object: &OwnedFd) -> Result<OwnedFd, VolumeError> {
-        let path = CString::new(super::backing::proc_path(object))
-            .map_err(|_| VolumeError::Invalid { what: "a path" })?;
         let open = |access, bits| {
             self.with_owner_access(object.as_fd(), bits, || {
                 let open = |flags| {
                     let flags = flags | OFlags::NONBLOCK;
-                    self.backing
-                        .open_at(rustix::fs::CWD, &path, flags, Mode::empty())
+                    self.backing.reopen(object.as_fd(), flags)
                 };
                 // Internal reads leave the access time alone, where that is allowed.
                 match open(access | OFlags::NOATIME) {

@@ -247,7 +247,7 @@ impl Directory {
 
     fn sync_small(&self, dir: impl AsFd, name: &CStr) -> Result<(), VolumeError> {
         let backing = &self.volume().backing;
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
         match backing.open_at(dir.as_fd(), name, flags, Mode::empty()) {
             Ok(fd) => backing.sync(fd.as_fd(), true).map_err(failed("sync")),
             // Removed since.

@@ -262,7 +262,7 @@ impl MarkerFile {
         let fd = backing.open_at(
             root.as_fd(),
             VOLUME_FILE,
-            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW,
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
             Mode::RUSR | Mode::WUSR,
         )?;
         let file = Self { fd };
@@ -316,7 +316,7 @@ impl MarkerFile {
             .open_at(
                 root.as_fd(),
                 VOLUME_FILE,
-                flags | OFlags::NOFOLLOW | OFlags::NONBLOCK,
+                flags | OFlags::NONBLOCK,
                 Mode::empty(),
             )
             .map_err(|errno| match errno {

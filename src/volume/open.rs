@@ -154,14 +154,7 @@ pub(super) fn open_root(backing: &dyn Backing, path: &Path) -> Result<OwnedFd, V
     };
     let name =
         std::ffi::CString::new(path.as_os_str().as_bytes()).map_err(|_| fault(Errno::INVAL))?;
-    backing
-        .open_at(
-            rustix::fs::CWD,
-            &name,
-            OFlags::RDONLY | OFlags::DIRECTORY,
-            Mode::empty(),
-        )
-        .map_err(fault)
+    backing.open_root(&name).map_err(fault)
 }
 
 /// What a finished `init` tells.
@@ -234,7 +227,7 @@ impl Volume {
             let fd = backing.open_at(
                 root.as_fd(),
                 DIRECTORY_HEADER,
-                OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW,
+                OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL,
                 Mode::RUSR | Mode::WUSR,
             )?;
             backing.write_durable(fd.as_fd(), &slot, 0)?;
@@ -563,7 +556,7 @@ fn read_root_header(
         .open_at(
             root.as_fd(),
             DIRECTORY_HEADER,
-            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK,
+            OFlags::RDONLY | OFlags::NONBLOCK,
             Mode::empty(),
         )
         .map_err(failed("open rekeyfs.dir"))?;

@@ -67,7 +67,7 @@ impl Directory {
     /// Refuses a directory that holds anything but what is ours.
     fn check_empty(&self, stored: &CStr) -> Result<(), VolumeError> {
         let object = self.object(stored)?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let fd = self
             .volume()
             .with_owner_access(object.as_fd(), Mode::RWXU, || {
@@ -112,17 +112,12 @@ impl Directory {
     pub(super) fn discard_directory(&self, temporary: &CStr) {
         let backing = &self.volume().backing;
         let delete = || -> Result<(), Errno> {
-            let object = backing.open_at(
-                self.fd(),
-                temporary,
-                OFlags::PATH | OFlags::NOFOLLOW,
-                Mode::empty(),
-            )?;
+            let object = backing.open_at(self.fd(), temporary, OFlags::PATH, Mode::empty())?;
             let mode = Mode::from_raw_mode(backing.stat(object.as_fd())?.st_mode);
             if !mode.contains(Mode::RWXU) {
                 backing.set_mode(object.as_fd(), mode | Mode::RWXU)?;
             }
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
             let fd = backing.open_at(object.as_fd(), c".", flags, Mode::empty())?;
             self.delete_ours(fd.as_fd())?;
             backing.unlink_at(self.fd(), temporary, true)
@@ -138,7 +133,7 @@ impl Directory {
         let backing = &self.volume().backing;
         for entry in stored_names(dir)? {
             if entry.kind == rustix::fs::FileType::Directory {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY;
                 let fd = backing.open_at(dir, &entry.name, flags, Mode::empty())?;
                 let _ = backing.unlink_at(fd.as_fd(), DIRECTORY_HEADER, false);
                 backing.unlink_at(dir, &entry.name, true)?;

@@ -15,7 +15,6 @@ use rustix::fs::{Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
 use super::attributes::Time;
-use super::backing::proc_path;
 use super::error::{VolumeError, failed};
 use super::file::Opened;
 use super::header::{self, Chosen, Epoch, Header, ObjectType};
@@ -220,10 +219,7 @@ impl Envelope {
         let fd = self
             .volume
             .with_owner_access(self.fd.as_fd(), Mode::RUSR | Mode::WUSR, || {
-                let path = std::ffi::CString::new(proc_path(&self.fd)).map_err(|_| Errno::INVAL)?;
-                self.volume
-                    .backing
-                    .open_at(rustix::fs::CWD, &path, OFlags::RDWR, Mode::empty())
+                self.volume.backing.reopen(self.fd.as_fd(), OFlags::RDWR)
             })
             .map_err(failed("open for writing"))?;
         Ok(self.writer.get_or_init(|| fd).as_fd())

@@ -89,7 +89,7 @@ impl Looker<'_> {
                     self.header(fd.as_fd(), &entry.name, &inner, ObjectType::File);
                 }
                 FileType::Directory => {
-                    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+                    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
                     let opened =
                         self.backing
                             .open_at(fd.as_fd(), &entry.name, flags, Mode::empty());
@@ -108,7 +108,7 @@ impl Looker<'_> {
     fn header(&mut self, dir: BorrowedFd<'_>, name: &std::ffi::CStr, path: &str, kind: ObjectType) {
         let slot = self.layout.slot() as usize;
         let mut slots = vec![0; 2 * slot];
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
         let read = self
             .backing
             .open_at(dir, name, flags, Mode::empty())

@@ -151,7 +151,7 @@ impl State<'_> {
             );
         }
         let backing = &self.volume.backing;
-        let flags = OFlags::PATH | OFlags::NOFOLLOW;
+        let flags = OFlags::PATH;
         let opened = backing
             .open_at(place.fd.as_fd(), &entry.name, flags, Mode::empty())
             .and_then(|object| Ok((backing.stat(object.as_fd())?, object)));
@@ -193,7 +193,7 @@ impl State<'_> {
     }
 
     fn enter(&self, object: &OwnedFd, path: String) -> Option<Place> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let opened = self
             .volume
             .with_owner_access(object.as_fd(), Mode::RUSR | Mode::XUSR, || {
@@ -247,7 +247,7 @@ impl State<'_> {
 
     /// Whether a rewrap of a directory was interrupted; opening it has wiped the old slot then.
     fn check_slots(&self, path: &str, fd: std::os::fd::BorrowedFd<'_>) {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK;
         let Ok(header) =
             self.volume
                 .backing
