@@ -75,6 +75,14 @@ impl Part<'_> {
     }
 }
 
+/// What became of a part of a write.
+pub(super) struct Written {
+    /// Bytes that were taken.
+    pub bytes: usize,
+    /// They wait, and the medium knows nothing of them.
+    pub waits: bool,
+}
+
 impl File {
     /// Reads up to `size` bytes at `offset`; fewer only at the end of the file.
     ///
@@ -220,6 +228,7 @@ impl File {
     ) -> Result<usize, VolumeError> {
         let _writing = self.writing.read();
         let mut done = 0;
+        let mut waits = false;
         while done < data.len() {
             let at = offset + done as u64;
             let group = group_of(at / PAGE);
@@ -231,15 +240,20 @@ impl File {
             };
             match self.write_part(*len, &part) {
                 Ok(written) => {
-                    done += written;
-                    *len = (*len).max(at + written as u64);
-                    if written < part.data.len() {
+                    done += written.bytes;
+                    waits |= written.waits;
+                    *len = (*len).max(at + written.bytes as u64);
+                    if written.bytes < part.data.len() {
                         break;
                     }
                 }
                 Err(e) if done == 0 => return Err(e),
                 Err(_) => break,
             }
+        }
+        if waits {
+            // What an application sees of its write.
+            self.set_times_now()?;
         }
         Ok(done)
     }
@@ -397,7 +411,7 @@ impl File {
     }
 
     /// Writes the part of a request that lies in one group.
-    fn write_part(&self, len: u64, part: &Part<'_>) -> Result<usize, VolumeError> {
+    fn write_part(&self, len: u64, part: &Part<'_>) -> Result<Written, VolumeError> {
         if self.held.is_anew() {
             return self.hold_anew(part, len);
         }
@@ -428,7 +442,7 @@ impl File {
             return Err(VolumeError::NoncesUsedUp { group: part.group });
         }
         if self.must_wait(group, part) {
-            return self.hold(Some(group), part, len, pages, stale);
+            return self.hold(Some(group), part, len, &pages, stale);
         }
         self.farthest.fetch_max(part.end(), Ordering::AcqRel);
         let linking = self.begin_group(group, part.group)?;
@@ -447,7 +461,10 @@ impl File {
             // What the failure has left is read again: the group may be there or not.
             slot.take();
         }
-        written
+        Ok(Written {
+            bytes: written?,
+            waits: false,
+        })
     }
 
     /// Remembers what a power cut may find of chunks that were written without a barrier.

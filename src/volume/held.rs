@@ -15,13 +15,14 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::IoSlice;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, MutexGuard};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
-use super::contents::{Ends, Part};
+use super::contents::{Ends, Part, Written};
 use super::error::{VolumeError, failed};
 use super::file::File;
 use super::group::Group;
@@ -45,8 +46,9 @@ pub(super) struct Held {
     landing: Mutex<()>,
 }
 
-/// A page; aligned it would take twice the memory.
-type Bytes = Box<[u8; PAGE_BYTES]>;
+/// A page; aligned it would take twice the memory. Shared by the maps and whoever seals it, who
+/// copies it without their lock.
+type Bytes = Arc<[u8; PAGE_BYTES]>;
 /// A chunk and its plain page.
 pub(super) type MovingPage = (u64, Bytes);
 
@@ -173,11 +175,11 @@ impl File {
     }
 
     /// Keeps a part of a write to a file that was cut to nothing.
-    pub(super) fn hold_anew(&self, part: &Part<'_>, len: u64) -> Result<usize, VolumeError> {
+    pub(super) fn hold_anew(&self, part: &Part<'_>, len: u64) -> Result<Written, VolumeError> {
         let mut pages = vec![Page::ZERO; (part.last() - part.first() + 1) as usize];
         self.held.copy(part.first(), &mut pages);
         part.lay_over(&mut pages);
-        self.hold(None, part, len, pages, false)
+        self.hold(None, part, len, &pages, false)
     }
 
     /// Whether a chunk's page may only be changed after a durable intent.
@@ -212,9 +214,9 @@ impl File {
         group: Option<&Group>,
         part: &Part<'_>,
         len: u64,
-        composed: Vec<Page>,
+        composed: &[Page],
         stale: bool,
-    ) -> Result<usize, VolumeError> {
+    ) -> Result<Written, VolumeError> {
         if let Some(group) = group {
             self.reserve(group, part)?;
         }
@@ -225,8 +227,9 @@ impl File {
             // Nobody lets bytes down behind the end now: these are the first that wait there.
             self.truncate_stored(chunks(len) * PAGE)?;
         }
-        // What an application sees of its write.
-        self.set_times_now()?;
+        let composed: Vec<MovingPage> = (part.first()..)
+            .zip(composed.iter().map(|page| Arc::new(page.0)))
+            .collect();
         let mut pages = self.held.pages.lock();
         let was_empty = pages.waiting.is_empty();
         self.farthest.fetch_max(part.end(), Ordering::AcqRel);
@@ -238,12 +241,15 @@ impl File {
         // made clean is durable.
         pages.stale |= stale;
         let before = pages.count();
-        for (page, index) in composed.into_iter().zip(part.first()..) {
-            pages.waiting.insert(index, Box::new(page.0));
-        }
+        let replaced: Vec<_> = composed
+            .into_iter()
+            .map(|(index, page)| pages.waiting.insert(index, page))
+            .collect();
         let count = pages.count();
         self.held.count.store(count, Ordering::Release);
         drop(pages);
+        // Freed without the lock.
+        drop(replaced);
         let volume = self.volume();
         volume
             .held_pages
@@ -251,7 +257,10 @@ impl File {
         if was_empty {
             volume.flusher.wake(self.envelope());
         }
-        Ok(part.data.len())
+        Ok(Written {
+            bytes: part.data.len(),
+            waits: true,
+        })
     }
 
     /// Keeps chunks as they are, to be sealed under the new data key; what waits already stays. The
@@ -517,23 +526,26 @@ impl File {
         let shared = self.groups.get(index);
         let mut slot = shared.write();
         let group = self.load(&mut slot, index, self.farthest())?;
-        let mut runs: Vec<Run> = Vec::new();
-        {
+        let flying: Vec<MovingPage> = {
             let pages = self.held.pages.lock();
-            for chunk in chunks_of {
-                let Some(page) = pages.flying.get(chunk) else {
-                    continue;
-                };
-                match runs.last_mut() {
-                    Some(run) if run.first + run.pages.len() as u64 == *chunk => {
-                        run.pages.push(Page(**page));
-                    }
-                    _ => runs.push(Run {
-                        first: *chunk,
-                        seals: Vec::new(),
-                        pages: vec![Page(**page)],
-                    }),
-                }
+            let page = |index: &u64| Some((*index, Arc::clone(pages.flying.get(index)?)));
+            chunks_of.iter().filter_map(page).collect()
+        };
+        let mut runs: Vec<Run> = Vec::new();
+        for (index, page) in &flying {
+            if runs
+                .last()
+                .is_none_or(|run| run.first + run.pages.len() as u64 != *index)
+            {
+                runs.push(Run {
+                    first: *index,
+                    seals: Vec::new(),
+                    // Most groups wait as one run: nothing is copied twice.
+                    pages: Vec::with_capacity(chunks_of.len()),
+                });
+            }
+            if let Some(run) = runs.last_mut() {
+                run.pages.push(Page(**page));
             }
         }
         let mut seals = Vec::with_capacity(chunks_of.len());
@@ -586,6 +598,8 @@ impl File {
                 )
                 .map_err(|(_, errno)| failed("write data")(errno))?;
         }
+        // Freed without the lock.
+        let mut landed = Vec::with_capacity(GROUP_CHUNKS as usize);
         let mut pages = self.held.pages.lock();
         for run in &intent.runs {
             for index in run.first..run.first + run.pages.len() as u64 {
@@ -594,12 +608,13 @@ impl File {
                 } else {
                     group.medium.note_changed(in_group(index), &self.syncs);
                 }
-                pages.flying.remove(&index);
+                landed.extend(pages.flying.remove(&index));
             }
         }
         let count = pages.count();
         let before = self.held.count.swap(count, Ordering::AcqRel);
         let gone = before.saturating_sub(count);
+        drop(pages);
         self.volume().held_pages.fetch_sub(gone, Ordering::Relaxed);
         Ok(())
     }

@@ -402,7 +402,7 @@ impl File {
             match page.entry(at) {
                 Entry::Data { current, .. } if !group.key.seals(&current) => {
                     if self.open_page(&group.key, first + at as u64, &current, bytes) {
-                        moving.push((first + at as u64, Box::new(bytes.0)));
+                        moving.push((first + at as u64, Arc::new(bytes.0)));
                     } else {
                         lost += 1;
                         page.set(at, Entry::Lost);
