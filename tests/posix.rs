@@ -1,5 +1,5 @@
 //! A complete POSIX filesystem, by the suites that others are judged by. Needs root, and what
-//! `scripts/test` installs. Longer: `scripts/torture MINUTES posix`.
+//! `scripts/test` installs. Longer: `scripts/torture MINUTES fsx`.
 
 #[path = "support/mounted.rs"]
 mod mounted;

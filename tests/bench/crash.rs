@@ -1,7 +1,8 @@
 //! What the barriers of `crash=strict` cost beside `crash=fast`: the same loads on two mounts.
 //!
 //! A load starts with what is durable: written, and mounted anew. Each is run in turn on both
-//! mounts, several times; the middle one counts. Needs root.
+//! mounts, several times. The middle of the times counts, and the middle of the ratios of two
+//! neighbours: a disk that is slower for a while is slower for both. Needs root.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -14,7 +15,7 @@ use super::{CHUNK, seconds};
 const BINARY: &str = env!("CARGO_BIN_EXE_rekeyfs");
 const BIG: u64 = 64 << 20;
 const FILES: usize = 300;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 
 /// Unmounts at the end, whatever happens.
 struct Mount {
@@ -176,22 +177,27 @@ pub fn measure(dir: &Path) {
         "load", "strict", "fast", "ratio"
     );
     for (name, load) in loads() {
-        let mut times = [Vec::new(), Vec::new()];
-        for _ in 0..ROUNDS {
-            for (mount, times) in mounts.iter().zip(&mut times) {
-                mount.remount();
-                times.push(seconds(|| load(&mount.point)));
+        // Of each round: [strict, fast].
+        let mut rounds: Vec<[f64; 2]> = Vec::new();
+        for round in 0..ROUNDS {
+            let mut times = [0.0; 2];
+            // Whoever is first in one round is second in the next.
+            for at in [round % 2, 1 - round % 2] {
+                mounts[at].remount();
+                times[at] = seconds(|| load(&mounts[at].point));
             }
+            rounds.push(times);
         }
-        for times in &mut times {
-            times.sort_by(f64::total_cmp);
-        }
-        let [strict, fast] = times.map(|times| times[ROUNDS / 2]);
+        let middle = |value: fn(&[f64; 2]) -> f64| {
+            let mut values: Vec<f64> = rounds.iter().map(value).collect();
+            values.sort_by(f64::total_cmp);
+            values[ROUNDS / 2]
+        };
         println!(
             "{name:<52} {:>6.0} ms {:>6.0} ms {:>7.2}",
-            strict * 1e3,
-            fast * 1e3,
-            strict / fast
+            middle(|times| times[0]) * 1e3,
+            middle(|times| times[1]) * 1e3,
+            middle(|times| times[0] / times[1])
         );
     }
 }
