@@ -415,7 +415,10 @@ fn what_was_cut_off_does_not_come_back_with_an_append() {
     let end = contents().len() as u64;
     // In the first group, which has the record, and in another one.
     for shrunk in [GROUP - CHUNK - 90, end - 90] {
-        for between in [Op::Reopen, Op::Sync, Op::Write(shrunk - 20, 10, 0xaa)] {
+        // Part of the last chunk, and all that can be read of it: that is not looked at before.
+        let part = Op::Write(shrunk - 20, 10, 0xaa);
+        let whole = Op::Write(shrunk - shrunk % CHUNK, shrunk % CHUNK, 0xab);
+        for between in [Op::Reopen, Op::Sync, part, whole] {
             for longer in [Op::Append(40, 0xa9), Op::Len(shrunk + 9000)] {
                 let shrink = Op::Len(shrunk);
                 let ops = [shrink, Op::Sync, between, longer, Op::Reopen];

@@ -220,6 +220,19 @@ impl File {
         Ok(written)
     }
 
+    /// Writes all of it, or fails: for whoever cannot be told that a part is missing, as the kernel
+    /// when it writes the pages of a mapping back.
+    ///
+    /// # Errors
+    /// As [`File::write`], also when a part was written.
+    pub fn write_all(&self, offset: u64, data: &[u8]) -> Result<(), VolumeError> {
+        let mut done = 0;
+        while done < data.len() {
+            done += self.write(offset + done as u64, &data[done..])?;
+        }
+        Ok(())
+    }
+
     pub(super) fn write_parts(
         &self,
         len: &mut u64,
@@ -252,8 +265,10 @@ impl File {
             }
         }
         if waits {
-            // What an application sees of its write.
-            self.set_times_now()?;
+            // What an application sees of its write. That is taken already, whatever comes of this.
+            if let Err(e) = self.set_times_now() {
+                log::warn!("the time of a write is not shown: {e}");
+            }
         }
         Ok(done)
     }
@@ -392,6 +407,12 @@ impl File {
                 self.read_pages(group, index, &mut pages[at..=at])?;
                 stale |= !is_zero(&pages[at].0[valid..]);
                 pages[at].0[valid..].fill(0);
+            } else if (1..PAGE as usize).contains(&valid) && self.promises() {
+                // What lies behind the end on the medium counts nevertheless: the page may be back
+                // after a power cut, in a file that is longer by then.
+                let mut page = [Page::ZERO];
+                stale |= self.read_pages(group, index, &mut page).is_err()
+                    || !is_zero(&page[0].0[valid..]);
             }
             if first == last {
                 break;
