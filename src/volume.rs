@@ -53,6 +53,7 @@ pub use create::Owner;
 pub use directory::{Directory, ListedName};
 pub use error::VolumeError;
 pub use file::{File, Handle};
+pub use held::MOST_HELD_BYTES;
 pub use open::{Crash, InitOptions, OpenOptions, Volume};
 pub use reseal::{Reseal, ResealProgress, Step};
 pub use rewrap::{Envelope, RewrapRequest, Rewrapped};

@@ -485,7 +485,10 @@ fn others_are_let_in_and_judged_by_the_modes() {
           ! as cat $MNT/private 2>/dev/null; [ $(as cat $MNT/public) = open ]; as touch $MNT/tmp/theirs; [ $(stat -c %u:%g $MNT/tmp/theirs) = 65534:65534 ]
           ! as setfattr -n user.kms.key_id -v alias/rekeyfs $MNT/public 2>/dev/null; as setfattr -n user.kms.key_id -v alias/rekeyfs $MNT/tmp/theirs
           chmod 666 $MNT/public; ! as setfattr -n user.kms.key_id -v alias/rekeyfs $MNT/public 2>err; grep -qi 'not permitted' err
-          cp /bin/true $MNT/suid; chown 65534 $MNT/suid; chmod 4755 $MNT/suid; as sh -c 'echo >> $0' $MNT/suid; [ $(stat -c %a $MNT/suid) = 755 ]");
+          cp /bin/true $MNT/suid; chown 65534 $MNT/suid; chmod 4755 $MNT/suid; as sh -c 'echo >> $0' $MNT/suid; [ $(stat -c %a $MNT/suid) = 755 ]
+          # Nor by changes that are no write.
+          chmod 4777 $MNT/suid; as fallocate -l 300000 $MNT/suid; [ $(stat -c %a $MNT/suid) = 777 ]; chmod 4777 $MNT/suid
+          as /usr/bin/python3 -c 'import os, sys; f = os.open(sys.argv[1], os.O_RDWR); os.copy_file_range(f, f, 10, 0, 100000)' $MNT/suid; [ $(stat -c %a $MNT/suid) = 777 ]");
 }
 
 #[test]
@@ -508,9 +511,11 @@ fn an_operator_rotates_what_it_cannot_read() {
           rekeyfs iam put-user-policy --user-name operator --policy-name never --policy-document '{\"Version\":\"2012-10-17\",\"Statement\":{\"Effect\":\"Deny\",\"Action\":\"kms:ReEncryptTo\",\"Resource\":\"*\"}}'
           ! as setfattr -n user.kms.key_id -v alias/rekeyfs $MNT/d/f 2>err; grep -q 'Permission denied' err
           as getfattr --only-values -n user.kms.error $MNT/d/f | grep -q 'kms:ReEncryptTo'
-          # What each of them did stands in the log, with the object and its path.
-          rekeyfs audit --principal operator --event ReEncrypt > log; [ $(wc -l < log) = 3 ]; grep -q '\"objectPath\":\"/d/f\"' log
-          rekeyfs audit --principal operator --event Decrypt --error AccessDenied > log; grep -q '\"objectPath\":\"/d/f\"' log");
+          # What each of them did stands in the log, with the object and its path, of sealed names.
+          stored=/$(cd $VOL; find . -inum $(stat -c %i $MNT/d/f) -printf %P)
+          rekeyfs audit --principal operator --event ReEncrypt > log; [ $(wc -l < log) = 3 ]; grep -q '\"objectPath\":\"'$stored'\"' log
+          rekeyfs audit --principal operator --event Decrypt --error AccessDenied > log; grep -q '\"objectPath\":\"'$stored'\"' log
+          id=$(rekeyfs info $VOL$stored | sed -n 's/^ObjectId: //p'); grep -q '\"objectId\":\"'$id'\"' log");
 }
 
 #[test]
@@ -527,8 +532,9 @@ fn one_principal_can_speak_for_everybody() {
           let_in() { rekeyfs kms create-grant --key-id $KEY --grantee-principal $ARN --operations \"$@\" >/dev/null; }
           let_in Decrypt; for make in 'touch' 'mkdir' 'mkfifo' 'ln -s target'; do ! $make $MNT/new 2>err; grep -q 'Permission denied' err; done
           let_in GenerateDataKey; for make in 'touch' 'mkdir' 'mkfifo' 'ln -s target'; do $make $MNT/new-${make% *}; done
-          rekeyfs audit --principal reader --event GenerateDataKey --error AccessDeniedException | grep '\"objectPath\":\"/new\"' > log; [ $(wc -l < log) = 4 ]; ! grep -q objectId log
-          rekeyfs umount $MNT; rekeyfs audit --principal reader --event Decrypt | grep -v errorCode | grep -q '\"objectPath\":\"/f\"'");
+          rekeyfs audit --principal reader --event GenerateDataKey --error AccessDeniedException | grep '\"objectPath\":\"/\"' > log; [ $(wc -l < log) = 4 ]; ! grep -q objectId log
+          stored=/$(cd $VOL; find . -inum $(stat -c %i $MNT/f) -printf %P)
+          rekeyfs umount $MNT; rekeyfs audit --principal reader --event Decrypt | grep -v errorCode | grep -q '\"objectPath\":\"'$stored'\"'");
 }
 
 #[test]

@@ -1,5 +1,6 @@
-//! What happens around a mount: signals, limits, a keystore that somebody else holds, a backing
-//! directory that is unmounted. Full disks are in `mount`, failing calls in `volume_faults`.
+//! What happens around a mount: signals, limits, quotas, clocks, a keystore that somebody else
+//! holds, a backing directory that is unmounted. Full disks are in `mount`, failing calls in
+//! `volume_faults`.
 
 #[path = "support/mounted.rs"]
 mod mounted;
@@ -87,5 +88,105 @@ fn a_backing_directory_that_is_unmounted_under_it_hangs_nobody() {
          cp -a $VOL disk/vol; rekeyfs mount $T/disk/vol $MNT; pid=$(pgrep -f \"rekeyfs mount.* $T/disk/vol $MNT\")
          echo before > $MNT/f; ! umount disk 2>/dev/null; umount -l disk; echo after >> $MNT/f; [ $(wc -l < $MNT/f) = 2 ]
          sync $MNT/f; ls $MNT > /dev/null; rekeyfs umount $MNT; gone $pid",
+    );
+}
+
+#[test]
+fn a_limit_of_memory_is_told_or_costs_what_was_not_synced() {
+    let m = Mount::new();
+    // From too little to begin with to enough for everything: kilobytes of address space. A daemon
+    // that gets no memory ends, as by kill -9.
+    let told = run(
+        &m,
+        r#"pid=$(daemon); head -c 3000000 /dev/urandom > kept; cp kept $MNT/kept; sync $MNT/kept; rekeyfs umount $MNT; gone $pid
+          work() { head -c 40000000 /dev/zero > $MNT/big; for i in $(seq 40); do cp kept $MNT/$1-$i && sync $MNT/$1-$i && echo $1-$i >> synced || return; done; }
+          : > synced; refused=0 died=0 served=0
+          for limit in 100000 300000 450000 500000 520000 540000 560000 600000 700000 900000 2000000; do
+            if ! (ulimit -v $limit; rekeyfs mount $VOL $MNT) 2> said; then
+              refused=$((refused + 1)); [ -s said ]; [ $limit -gt 100000 ] || grep -q 'ulimit -v unlimited' said; ! mountpoint -q $MNT
+            else
+              pid=$(daemon || :); work $limit 2>/dev/null || :
+              if rekeyfs umount $MNT 2>/dev/null; then served=$((served + 1)); else died=$((died + 1)); fi
+              [ -z "$pid" ] || gone $pid
+            fi
+          done
+          rekeyfs mount $VOL $MNT; cmp kept $MNT/kept; while read -r name; do cmp kept $MNT/$name; done < synced
+          rekeyfs umount $MNT; rekeyfs check $VOL --repair; rekeyfs check $VOL
+          echo "refused $refused, died $died, served $served, files synced $(wc -l < synced)""#,
+    );
+    println!("{told}");
+}
+
+#[test]
+fn a_quota_is_told_and_costs_nothing() {
+    let m = Mount::new();
+    m.key("SYMMETRIC_DEFAULT", "alias/new");
+    // Of btrfs: the kernels of some virtual machines have none for ext4.
+    run(
+        &m,
+        r#"pid=$(daemon); rekeyfs umount $MNT; gone $pid; truncate -s 256M image; mkfs.btrfs -q image; mkdir disk
+          mount -o loop image disk; trap 'rekeyfs umount $MNT 2>/dev/null || :; umount -l disk' EXIT
+          btrfs subvolume create disk/some; btrfs quota enable disk; btrfs qgroup limit 12M disk/some
+          cp -a $VOL disk/some/vol; VOL=$T/disk/some/vol; rekeyfs mount $VOL $MNT; pid=$(daemon)
+          echo kept > $MNT/f; sync $MNT/f; echo other > $MNT/g; mkdir $MNT/d; sync -f $MNT
+          told() { ! "$@" 2> said; grep -q 'Disk quota exceeded' said || { cat said; false; }; }
+          told dd if=/dev/zero of=$MNT/big bs=1M count=20; told cp /bin/bash $MNT/copy; told mkdir $MNT/e
+          told setfattr -n user.kms.key_id -v alias/new $MNT/f; told setfattr -n user.kms.data_key -v new $MNT/g
+          [ $(cat $MNT/f $MNT/g | tr -d '\n') = keptother ]
+          rekeyfs umount $MNT || :; gone $pid; ! mountpoint -q $MNT
+          btrfs qgroup limit none disk/some; rekeyfs mount $VOL $MNT; pid=$(daemon); rm $MNT/big
+          echo more >> $MNT/f; [ "$(tr '\n' ' ' < $MNT/f)" = 'kept more ' ]; setfattr -n user.kms.key_id -v alias/new $MNT/f
+          rekeyfs umount $MNT; gone $pid; rekeyfs check $VOL --repair; rekeyfs check $VOL"#,
+    );
+}
+
+#[test]
+fn a_clock_that_jumps_changes_nothing() {
+    let m = Mount::new();
+    m.key("SYMMETRIC_DEFAULT", "alias/new");
+    run(
+        &m,
+        r#"pid=$(daemon); rekeyfs umount $MNT; gone $pid; faketime=$(dpkg -L libfaketime | grep 'libfaketime.so.1$'); echo +0 > clock
+          (LD_PRELOAD=$faketime FAKETIME_TIMESTAMP_FILE=$T/clock FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1 rekeyfs mount $VOL $MNT)
+          pid=$(daemon); mkdir $MNT/d
+          for jump in +0 -3000d +9000d -1s -20000d +1h; do
+            echo "$jump" > clock; echo $jump > $MNT/d/n$jump; sync $MNT/d/n$jump
+            for f in $MNT/d/*; do echo $jump >> $f; done
+            setfattr -n user.kms.key_id -v alias/new $MNT/d/n$jump; setfattr -n user.kms.data_key -v new $MNT/d/n+0
+            mv $MNT/d/n$jump $MNT/d/m; mv $MNT/d/m $MNT/d/n$jump; [ $(stat -c %Y $MNT/d/n$jump) -ge $(stat -c %Y $VOL/rekeyfs.dir) ]
+          done
+          # The access of open files is looked at again by a clock that nobody sets.
+          exec 7< $MNT/d/n+0; key=$(getfattr --only-values -n user.kms.key_id $MNT/d/n+0); echo -9000d > clock
+          rekeyfs kms disable-key --key-id $key; while cat <&7 > /dev/null 2>&1; do exec 7<&-; exec 7< $MNT/d/n-1s || break; done; exec 7<&-
+          rekeyfs kms enable-key --key-id $key; until cat $MNT/d/n+0 > lines 2>/dev/null; do :; done; [ $(wc -l < lines) = 7 ]
+          rekeyfs umount $MNT; gone $pid; rekeyfs check $VOL"#,
+    );
+}
+
+#[test]
+fn a_mapping_that_finds_no_space_is_told_at_its_sync() {
+    let m = Mount::new();
+    run(
+        &m,
+        r#"pid=$(daemon); rekeyfs umount $MNT; gone $pid; mkdir small; mount -t tmpfs -o size=3m tmpfs small
+          trap 'rekeyfs umount $MNT 2>/dev/null || :; umount -l small' EXIT
+          cp -a $VOL small/vol; VOL=$T/small/vol; rekeyfs mount $VOL $MNT; pid=$(daemon)
+          truncate -s 1M $MNT/mapped; head -c 2300K /dev/zero > small/others
+          python3 - $MNT/mapped <<'PY'
+import errno, mmap, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+m = mmap.mmap(fd, 1 << 20)
+def fails(call):
+    try: call()
+    except OSError as e: assert e.errno in (errno.ENOSPC, errno.EIO), e; return True
+    return False
+m[:] = b"x" * (1 << 20)
+assert fails(m.flush) | fails(lambda: os.fsync(fd)), "both said that it is durable"
+os.unlink("small/others")
+# What was not written is not there; written once more it is.
+m[:] = b"y" * (1 << 20); m.flush(); os.fsync(fd)
+PY
+          rekeyfs umount $MNT; gone $pid; rekeyfs mount $VOL $MNT; [ $(tr -d y < $MNT/mapped | wc -c) = 0 ]
+          rekeyfs umount $MNT; rekeyfs check $VOL"#,
     );
 }

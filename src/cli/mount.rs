@@ -149,7 +149,7 @@ impl Mount {
         };
         unmount_on_signals(&mountpoint)?;
         if self.notify {
-            go_to_background();
+            go_to_background_when_it_answers(&mountpoint)?;
         }
         let unsettled = mounted.serve()?;
         if unsettled.is_empty() {
@@ -195,20 +195,14 @@ impl Mount {
         }
         // It has said why on the standard error that it shares with this process.
         let status = child.wait().map_err(failed)?;
+        let _ = clear_dead(&super::umount::resolve(&self.mountpoint));
         std::process::exit(status.code().unwrap_or(Exit::Failed as i32));
     }
 }
 
 /// Checks the mountpoint, and clears a dead mount of ours away.
 fn prepare(path: &Path) -> Result<PathBuf, Fault> {
-    let absolute = super::umount::resolve(path);
-    if let Some(MountEntry { ours: true, .. }) = mounted_at(&absolute)
-        // What the kernel still remembers of it would answer stat.
-        && rustix::fs::statfs(&absolute).err() == Some(rustix::io::Errno::NOTCONN)
-    {
-        log::warn!("{}: clearing a dead mount away", absolute.display());
-        unmount(&absolute, true)?;
-    }
+    clear_dead(&super::umount::resolve(path))?;
     let found = path
         .canonicalize()
         .map_err(|source| MountError::Mountpoint {
@@ -222,6 +216,18 @@ fn prepare(path: &Path) -> Result<PathBuf, Fault> {
         return Err(MountError::InUse { path: found }.into());
     }
     Ok(found)
+}
+
+/// Takes a mount of ours away whose daemon has died.
+fn clear_dead(mountpoint: &Path) -> Result<(), Fault> {
+    if let Some(MountEntry { ours: true, .. }) = mounted_at(mountpoint)
+        // What the kernel still remembers of it would answer stat.
+        && rustix::fs::statfs(mountpoint).err() == Some(rustix::io::Errno::NOTCONN)
+    {
+        log::warn!("{}: clearing a dead mount away", mountpoint.display());
+        unmount(mountpoint, true)?;
+    }
+    Ok(())
 }
 
 /// SIGTERM, SIGINT and SIGHUP unmount; files that are open keep the daemon until they are closed.
@@ -249,6 +255,23 @@ fn unmount_on_signals(mountpoint: &Path) -> Result<(), Fault> {
             }
         })
         .map_err(failed)?;
+    Ok(())
+}
+
+/// Waits, on a thread of its own, until requests are answered: what keeps the threads that do from
+/// starting, a limit of memory say, is told to whoever has asked for the mount.
+fn go_to_background_when_it_answers(mountpoint: &Path) -> Result<(), Fault> {
+    let mountpoint = mountpoint.to_owned();
+    std::thread::Builder::new()
+        .name("ready".to_owned())
+        .spawn(move || {
+            let answers = rustix::fs::statfs(&mountpoint).is_ok();
+            // Else it is the directory below that has answered, the mount being gone again.
+            if answers && mounted_at(&mountpoint).is_some_and(|entry| entry.ours) {
+                go_to_background();
+            }
+        })
+        .map_err(|e| Fault::new(Exit::Failed, format!("start a thread: {e}")))?;
     Ok(())
 }
 

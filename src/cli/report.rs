@@ -252,6 +252,7 @@ impl From<MountError> for Fault {
         let fault = Self::new(Exit::Failed, fact.clone());
         match error {
             MountError::Volume(error) => error.into(),
+            MountError::NoMemory { .. } => fault.hint("ulimit -v unlimited"),
             MountError::NoHelper => fault.hint("apt-get install fuse3"),
             MountError::Device { .. } => fault.hint("modprobe fuse"),
             MountError::InUse { path } => fault.hint(format!("rekeyfs umount {}", path.display())),

@@ -239,6 +239,15 @@ impl RekeyFs {
         }
     }
 
+    /// The same for changes that the kernel says nothing about, by anybody who may not keep the bits.
+    fn clear_set_id_for(&self, request: &Request, number: INodeNo) -> Result<(), VolumeError> {
+        if request.uid() == 0 {
+            return Ok(());
+        }
+        let node = self.node(number)?;
+        self.clear_set_id(&node, &self.tree.object(&node)?)
+    }
+
     fn set_times(
         &self,
         node: &Arc<Node>,
@@ -406,7 +415,7 @@ impl Filesystem for RekeyFs {
     ) {
         reply!(reply, "setattr", {
             let node = self.node(number)?;
-            let caller = self.caller_about(request, &node, None)?;
+            let caller = self.caller_about(request, &node)?;
             if let Some(size) = size {
                 self.noting(request, &node, || {
                     self.with_file(&node, handle, &caller, |file| file.set_len(size))
@@ -435,7 +444,7 @@ impl Filesystem for RekeyFs {
             let root = self.tree.directory(&self.tree.node(ROOT)?)?;
             let node = self.node(number)?;
             root.envelope()
-                .authorise(&self.caller_about(request, &node, None)?)?;
+                .authorise(&self.caller_about(request, &node)?)?;
             self.volume().read_link_of(&self.tree.object(&self.node(number)?)?)
         }, target => reply.data(&target));
     }
@@ -453,7 +462,7 @@ impl Filesystem for RekeyFs {
         reply!(reply, "mknod", {
             let parent = self.node(parent)?;
             let directory = self.tree.directory(&parent)?;
-            let caller = self.caller_about(request, &parent, Some(name))?;
+            let caller = self.caller_in(request, &parent)?;
             let owner = Self::owner(request, mode, umask);
             let kind = rustix::fs::FileType::from_raw_mode(mode);
             let (stored, attributes) = if Kind::of(mode) == Some(Kind::File) {
@@ -482,7 +491,7 @@ impl Filesystem for RekeyFs {
         reply!(reply, "mkdir", {
             let parent = self.node(parent)?;
             let owner = Self::owner(request, mode, umask);
-            let caller = self.caller_about(request, &parent, Some(name))?;
+            let caller = self.caller_in(request, &parent)?;
             let directory = self.tree.directory(&parent)?;
             let make = || directory.create_directory(&caller, name, owner);
             let (stored, attributes) = self.noting(request, &parent, make)?;
@@ -516,7 +525,7 @@ impl Filesystem for RekeyFs {
         reply!(reply, "symlink", {
             let parent = self.node(parent)?;
             let owner = Self::owner(request, 0o777, 0);
-            let caller = self.caller_about(request, &parent, Some(name))?;
+            let caller = self.caller_in(request, &parent)?;
             let directory = self.tree.directory(&parent)?;
             let target = target.as_os_str().as_bytes();
             let make = || directory.create_symlink(&caller, name, target, owner);
@@ -558,6 +567,10 @@ impl Filesystem for RekeyFs {
         reply!(reply, "link", {
             let parent = self.node(new_parent)?;
             let object = self.tree.object(&self.node(number)?)?;
+            if self.volume().is_strict() {
+                // What is durable under another name must not come to depend on what is not.
+                self.tree.sync_way_to(&parent)?;
+            }
             let (stored, attributes) = self.tree.directory(&parent)?.link(&object, new_name)?;
             self.tree.remember(&parent, stored, &attributes);
             Ok(attributes)
@@ -581,7 +594,7 @@ impl Filesystem for RekeyFs {
             if truncate && !writes && self.handles.is_executed(node.number) {
                 return Err(posix("truncate", rustix::io::Errno::TXTBSY));
             }
-            let caller = self.caller_about(request, &node, None)?;
+            let caller = self.caller_about(request, &node)?;
             let open = || self.open_or_start_over(&node, &caller, truncate);
             let handle = self.noting(request, &node, open)?;
             if truncate && request.uid() != 0 {
@@ -632,12 +645,14 @@ impl Filesystem for RekeyFs {
                 let node = self.node(number)?;
                 self.clear_set_id(&node, &self.tree.object(&node)?)?;
             }
-            let asker = if write_flags.contains(WriteFlags::FUSE_WRITE_CACHE) {
-                Asker::WriteBack
+            let file = object.open_file()?;
+            if write_flags.contains(WriteFlags::FUSE_WRITE_CACHE) {
+                // The kernel takes a short answer for a whole one: no fsync would report the rest.
+                file.get(Asker::WriteBack)?.write_all(offset, data)?;
+                Ok(data.len())
             } else {
-                Asker::Application
-            };
-            object.open_file()?.get(asker)?.write(offset, data)
+                file.get(Asker::Application)?.write(offset, data)
+            }
         }, written => reply.written(written as u32));
     }
 
@@ -694,7 +709,7 @@ impl Filesystem for RekeyFs {
         reply!(reply, "opendir", {
             let node = self.node(number)?;
             let directory = self.tree.directory(&node)?;
-            let caller = self.caller_about(request, &node, None)?;
+            let caller = self.caller_about(request, &node)?;
             self.noting(request, &node, || directory.envelope().authorise(&caller))?;
             self.resealing.resume(&node, directory.envelope(), &caller);
             Ok(OpenObject::Directory(Arc::default()))
@@ -869,7 +884,7 @@ impl Filesystem for RekeyFs {
         reply!(reply, "create", {
             let parent = self.node(parent)?;
             let owner = Self::owner(request, mode, umask);
-            let caller = self.caller_about(request, &parent, Some(name))?;
+            let caller = self.caller_in(request, &parent)?;
             let directory = self.tree.directory(&parent)?;
             let make = || directory.create_file(&caller, name, owner);
             let (stored, handle, attributes) = self.noting(request, &parent, make)?;
@@ -909,8 +924,8 @@ impl Filesystem for RekeyFs {
 
     fn fallocate(
         &self,
-        _request: &Request,
-        _number: INodeNo,
+        request: &Request,
+        number: INodeNo,
         handle: FileHandle,
         offset: u64,
         length: u64,
@@ -919,6 +934,7 @@ impl Filesystem for RekeyFs {
     ) {
         reply!(reply, "fallocate", {
             let object = self.handles.find(handle)?;
+            self.clear_set_id_for(request, number)?;
             self.allocate(&*object.file()?, offset, length, mode)
         }, () => reply.ok());
     }
@@ -946,11 +962,11 @@ impl Filesystem for RekeyFs {
 
     fn copy_file_range(
         &self,
-        _request: &Request,
+        request: &Request,
         _number_in: INodeNo,
         handle_in: FileHandle,
         offset_in: u64,
-        _number_out: INodeNo,
+        number_out: INodeNo,
         handle_out: FileHandle,
         offset_out: u64,
         len: u64,
@@ -959,6 +975,7 @@ impl Filesystem for RekeyFs {
     ) {
         reply!(reply, "copy_file_range", {
             let (from, to) = (self.handles.find(handle_in)?, self.handles.find(handle_out)?);
+            self.clear_set_id_for(request, number_out)?;
             self.copy(&*from.file()?, offset_in, &*to.file()?, offset_out, len)
         }, written => reply.written(written));
     }
@@ -978,7 +995,7 @@ impl RekeyFs {
             return Err(posix("list", rustix::io::Errno::NOTDIR));
         };
         if offset == 0 {
-            let caller = self.caller_about(request, node, None)?;
+            let caller = self.caller_about(request, node)?;
             *names.write() = self.noting(request, node, || self.list(node, &caller))?;
         }
         Ok(Arc::clone(names))

@@ -53,6 +53,8 @@ pub enum MountError {
     Helper { message: String },
     #[error("mount {path}: {errno}")]
     System { path: PathBuf, errno: Errno },
+    #[error("no memory: a mount needs {} MiB beside what it is started with", .needed >> 20)]
+    NoMemory { needed: usize },
     #[error("FUSE session: {0}")]
     Session(std::io::Error),
     #[error("{0}")]
@@ -97,6 +99,8 @@ pub struct Mounted {
 
 /// Threads that serve requests: a slow key service or disk must not stop the others.
 const THREADS: usize = 4;
+/// What fuser takes for the requests of one thread, and what its stack takes.
+const THREAD_MEMORY: usize = (16 << 20) + (2 << 20);
 /// Open directories, at most; each takes two descriptors.
 const DIRECTORIES: u64 = 2048;
 
@@ -109,6 +113,7 @@ pub fn mount(
     mountpoint: &Path,
     options: &Options,
 ) -> Result<Mounted, MountError> {
+    has_memory()?;
     let descriptors = crate::sys::raise_open_files();
     let most_directories = DIRECTORIES.min(descriptors / 8).max(16) as usize;
     let uid = rustix::process::getuid().as_raw();
@@ -162,6 +167,17 @@ pub fn mount(
         tree,
         resealing,
     })
+}
+
+/// Whether a limit leaves the memory that the threads and what waits to be written take: a daemon
+/// that gets none later ends, which is the time to say it to nobody.
+fn has_memory() -> Result<(), MountError> {
+    let needed = THREADS * THREAD_MEMORY + crate::volume::MOST_HELD_BYTES;
+    let mut buffer: Vec<u8> = Vec::new();
+    let reserved = buffer.try_reserve_exact(needed);
+    // Else the compiler may leave the reservation out: nothing is done with it.
+    std::hint::black_box(&buffer);
+    reserved.map_err(|_| MountError::NoMemory { needed })
 }
 
 impl Mounted {

@@ -33,6 +33,8 @@ use super::page::{Entry, PAGE_BYTES, Page, Seal};
 const MANY_OF_FILE: usize = 2048;
 /// Pages of all files together that wait at most: then a writer lets its own down. 64 MiB.
 const MOST_OF_VOLUME: usize = 8 * MANY_OF_FILE;
+/// The same, in bytes.
+pub const MOST_HELD_BYTES: usize = MOST_OF_VOLUME * PAGE_BYTES;
 /// Up to so many entry pages are made durable one by one, which leaves the body alone; more of
 /// them with one sync of the whole file.
 const FEW_GROUPS: usize = 64;
@@ -176,6 +178,9 @@ impl File {
 
     /// Keeps a part of a write to a file that was cut to nothing.
     pub(super) fn hold_anew(&self, part: &Part<'_>, len: u64) -> Result<Written, VolumeError> {
+        // What is copied here must not be changed by another write until it is held again.
+        let shared = self.groups.get(part.group);
+        let _one = shared.write();
         let mut pages = vec![Page::ZERO; (part.last() - part.first() + 1) as usize];
         self.held.copy(part.first(), &mut pages);
         part.lay_over(&mut pages);
