@@ -38,9 +38,9 @@ pub struct Source {
 /// A stored object of a volume.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Object {
-    /// Its id; absent while it is being made.
+    /// Its id; absent if the call is about what is being made in it.
     pub id: Option<String>,
-    /// Its path in the volume, when that is known.
+    /// Its path below the backing directory, of sealed names, when that is known.
     pub path: Option<String>,
 }
 

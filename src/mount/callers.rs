@@ -8,7 +8,6 @@
 //! everything is recorded.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
 use std::sync::{Arc, LazyLock};
 
 use fuser::Request;
@@ -136,7 +135,7 @@ impl RekeyFs {
         Ok(self.callers.of(&**keys, request.uid())?)
     }
 
-    /// The principal of a request that opens `node`, or makes `name` in it.
+    /// The principal of a request that opens `node`.
     ///
     /// # Errors
     /// The key service's.
@@ -144,32 +143,48 @@ impl RekeyFs {
         &self,
         request: &Request,
         node: &Arc<Node>,
-        name: Option<&OsStr>,
+    ) -> Result<Caller, VolumeError> {
+        self.caller_for(request, node, false)
+    }
+
+    /// The principal of a request that makes something in `directory`.
+    ///
+    /// # Errors
+    /// The key service's.
+    pub(super) fn caller_in(
+        &self,
+        request: &Request,
+        directory: &Arc<Node>,
+    ) -> Result<Caller, VolumeError> {
+        self.caller_for(request, directory, true)
+    }
+
+    fn caller_for(
+        &self,
+        request: &Request,
+        node: &Arc<Node>,
+        makes: bool,
     ) -> Result<Caller, VolumeError> {
         let caller = self.caller(request)?;
         let ordinary = self.callers.is_own(request.uid()) && !self.callers.fixed;
         if ordinary && !self.callers.everything {
             return Ok(caller);
         }
-        Ok(self.about(caller, node, name))
+        Ok(self.about(caller, node, makes))
     }
 
-    /// Adds to a caller what its request is about.
-    pub(super) fn about(&self, caller: Caller, node: &Arc<Node>, name: Option<&OsStr>) -> Caller {
+    /// Adds to a caller what its request is about: an object, or (`makes`) something that is made in
+    /// it and has no id yet.
+    pub(super) fn about(&self, caller: Caller, node: &Arc<Node>, makes: bool) -> Caller {
         // What cannot be found out is left out: the request itself will say what is wrong.
         let Ok(envelope) = self.tree.envelope(node) else {
             return caller;
         };
-        let path = self.tree.path(node).map(|path| match name {
-            Some(name) => format!("{}/{}", path.trim_end_matches('/'), name.to_string_lossy()),
-            None => path,
-        });
         caller.from_source(Source {
             user_agent: concat!("rekeyfs/", env!("CARGO_PKG_VERSION"), " mount").to_owned(),
             object: Some(Object {
-                // What is being made has a path, but no id yet.
-                id: name.is_none().then(|| hex(&envelope.header().object)),
-                path,
+                id: (!makes).then(|| hex(&envelope.header().object)),
+                path: self.tree.stored_path(node),
             }),
             ..Source::default()
         })

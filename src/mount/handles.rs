@@ -96,7 +96,9 @@ impl OpenFile {
     /// The file; opened again if it was taken back and may be used now.
     pub(super) fn get(&self, asker: Asker) -> Result<Using<'_>, VolumeError> {
         loop {
-            let state = self.state.read();
+            // Recursive: a copy within one file uses it twice, and a writer between the two would
+            // wait for the first and keep the second waiting.
+            let state = self.state.read_recursive();
             if state.handle.is_some() && (asker == Asker::WriteBack || !state.refused) {
                 return Ok(Using::Own(state));
             }

@@ -37,7 +37,7 @@ impl RekeyFs {
         if !self.volume().has_sealed_xattrs(&object)? {
             return Err(VolumeError::NoAttribute);
         }
-        let caller = self.caller_about(request, &node, None)?;
+        let caller = self.caller_about(request, &node)?;
         if node.kind == Kind::Directory {
             let directory = self.tree.directory(&node)?;
             directory.envelope().authorise(&caller)?;
@@ -59,7 +59,7 @@ impl RekeyFs {
         // As the kernel does it elsewhere.
         names.retain(|name| request.uid() == 0 || !name.starts_with(b"trusted."));
         if self.volume().has_sealed_xattrs(&object)? {
-            let caller = self.caller_about(request, &node, None)?;
+            let caller = self.caller_about(request, &node)?;
             names.extend(if node.kind == Kind::Directory {
                 let directory = self.tree.directory(&node)?;
                 directory.envelope().authorise(&caller)?;
@@ -88,7 +88,7 @@ impl RekeyFs {
         flags: XattrFlags,
     ) -> Result<(), VolumeError> {
         let node = self.node(number)?;
-        let caller = self.caller_about(request, &node, None)?;
+        let caller = self.caller_about(request, &node)?;
         if let Some(attribute) = Attribute::parse(name.as_bytes()) {
             let attribute = attribute.ok_or(VolumeError::NotSupported {
                 what: "this control attribute",
@@ -139,7 +139,7 @@ impl RekeyFs {
     ) -> Result<control::Outcome, control::Failure> {
         let owner = self.tree.attributes(node)?.uid;
         let is_owner = request.uid() == 0 || request.uid() == owner;
-        let caller = self.about(self.caller(request)?, node, None);
+        let caller = self.about(self.caller(request)?, node, false);
         let reseal = || self.resealing.begin(&self.tree, node, &caller);
         control::apply(envelope, &caller, is_owner, control, reseal)
     }
@@ -169,7 +169,7 @@ impl RekeyFs {
         if !volume.has_sealed_xattrs(&object)? {
             return Err(VolumeError::NoAttribute);
         }
-        let caller = self.caller_about(request, &node, None)?;
+        let caller = self.caller_about(request, &node)?;
         if node.kind == Kind::Directory {
             let directory = self.tree.directory(&node)?;
             directory.envelope().authorise(&caller)?;

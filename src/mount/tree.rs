@@ -350,22 +350,19 @@ impl Tree {
             .try_for_each(|(directory, stored)| directory.sync_way_to(stored))
     }
 
-    /// The plain path of a node from the root of the volume; `None` when that cannot be told.
-    pub fn path(&self, node: &Arc<Node>) -> Option<String> {
+    /// The path of a node's stored object below the backing directory, for logs: no name stands in
+    /// it in clear. `None` when that cannot be told.
+    pub fn stored_path(&self, node: &Arc<Node>) -> Option<String> {
         let _names = self.names.read();
         let mut parts = Vec::new();
         let mut node = Arc::clone(node);
         while node.number != ROOT {
-            let (parent, stored) = {
+            let parent = {
                 let place = node.place.lock();
                 let link = place.links.first()?;
-                (Arc::clone(&link.parent), link.stored.clone())
+                parts.push(link.stored.to_string_lossy().into_owned());
+                Arc::clone(&link.parent)
             };
-            let name = self
-                .directory_locked(&parent)
-                .and_then(|directory| directory.plain_name(&stored))
-                .ok()?;
-            parts.push(String::from_utf8_lossy(&name).into_owned());
             // No path of the kernel's is longer.
             if parts.len() > 4096 {
                 return None;
@@ -484,16 +481,19 @@ impl Tree {
         flags: RenameFlags,
     ) -> Result<(), VolumeError> {
         let (from, to) = (self.directory(parent)?, self.directory(new_parent)?);
+        let exchange = flags.contains(RenameFlags::EXCHANGE);
         if !Arc::ptr_eq(parent, new_parent) && self.volume.is_strict() {
             // What is durable where it is must not come to depend on what is not.
             self.sync_way_to(new_parent)?;
+            if exchange {
+                self.sync_way_to(parent)?;
+            }
         }
         let _names = self.names.write();
         // The same stored names from here to the end of it.
         let (_from, _to) = (from.using_names(), to.using_names());
         let (old, new) = (from.seal(name)?.name, to.seal(new_name)?.name);
         let (source, target) = (self.known(&from, &old), self.known(&to, &new));
-        let exchange = flags.contains(RenameFlags::EXCHANGE);
         let same = matches!((&source, &target), (Some(a), Some(b)) if Arc::ptr_eq(a, b));
         if let Some(target) = target.as_ref().filter(|_| !exchange && !same) {
             self.anchor(target, new_parent, &new);

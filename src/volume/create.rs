@@ -414,7 +414,10 @@ impl Directory {
         let _names = self.using_names();
         let stored = self.seal(name)?;
         self.volume().note_other_change(object.as_fd());
-        self.write_companion(&stored, false)?;
+        // The object may be durable where it is, and that name may go: what this one stands on must
+        // be durable, too.
+        self.write_companion(&stored, self.volume().is_strict())?;
+        self.sync_new_header()?;
         self.volume()
             .backing
             .link_at(object.as_fd(), self.fd(), &stored.name)

@@ -238,7 +238,7 @@ impl Directory {
             .map_err(failed("sync"))
     }
 
-    fn sync_companion(&self, stored: &CStr) -> Result<(), VolumeError> {
+    pub(super) fn sync_companion(&self, stored: &CStr) -> Result<(), VolumeError> {
         let Found::Long(companion) = names::classify(stored.to_bytes()) else {
             return Ok(());
         };

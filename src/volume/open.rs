@@ -443,6 +443,16 @@ impl Volume {
         self.euid == 0
     }
 
+    /// Whether the backing filesystem has room for what may wait, several times over. Without, the
+    /// writer of a file that was cut to nothing is to be told: there is nothing of the file yet in
+    /// which room could be reserved.
+    pub(super) fn has_room_for_all_that_waits(&self) -> bool {
+        let plenty = 4 * super::MOST_HELD_BYTES as u64;
+        self.statistics().is_ok_and(|found| {
+            found.f_bavail.saturating_mul(found.f_frsize.cast_unsigned()) >= plenty
+        })
+    }
+
     /// Whether durable pages are changed only after a durable intent.
     pub fn is_strict(&self) -> bool {
         self.crash == Crash::Strict

@@ -161,9 +161,11 @@ impl Directory {
         let (old, new) = (self.seal(name)?, to.seal(new_name)?);
         let backing = &self.volume().backing;
         if flags.contains(RenameFlags::EXCHANGE) {
-            if self.inode() != to.inode() {
-                self.sync_new_header()?;
-                to.sync_new_header()?;
+            self.sync_new_header()?;
+            to.sync_new_header()?;
+            if self.volume().is_strict() {
+                self.sync_companion(&old.name)?;
+                to.sync_companion(&new.name)?;
             }
             backing
                 .rename_at(self.fd(), &old.name, to.fd(), &new.name, flags)
@@ -176,7 +178,11 @@ impl Directory {
             .stat_at(self.fd(), &old.name)
             .map_err(failed("rename"))?;
         self.volume().note_other_change_of(source.st_ino);
-        let target = backing.stat_at(to.fd(), &new.name).ok();
+        let target = match backing.stat_at(to.fd(), &new.name) {
+            Ok(target) => Some(target),
+            Err(Errno::NOENT) => None,
+            Err(errno) => return Err(failed("stat")(errno)),
+        };
         // The object may be durable where it is: what its new name stands on must be, too.
         to.write_companion(&new, self.volume().is_strict())?;
         if self.inode() != to.inode() {
@@ -212,7 +218,7 @@ impl Directory {
             let _ = backing.unlink_at(targets.as_fd(), &file, false);
         }
         // Renaming one link of a file over another changes nothing: the old name is still there.
-        if backing.stat_at(self.fd(), &old.name).is_err() {
+        if backing.stat_at(self.fd(), &old.name).err() == Some(Errno::NOENT) {
             self.remove_companion(&old);
         }
         Ok(())

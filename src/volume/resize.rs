@@ -47,7 +47,7 @@ impl File {
 
     pub(super) fn shrink(&self, len: &mut u64, new: u64) -> Result<(), VolumeError> {
         let landing = self.held.land();
-        if new == 0 && self.must_announce() {
+        if new == 0 && self.must_announce() && self.volume().has_room_for_all_that_waits() {
             self.begin_anew(&landing)?;
             *len = 0;
             return Ok(());

@@ -19,7 +19,7 @@ os.environ["REKEYFS_KEYSTORE"] = keystore
 EXT4_IOC_SHUTDOWN, NOLOGFLUSH = 0x8004587d, 2
 LARGEST, CHUNK = 400_000, 4096
 ALIASES = ["alias/rekeyfs", "alias/other"]
-counts = dict.fromkeys(["rounds", "operations", "bytes", "fsyncs", "rewraps", "renames", "files_judged", "directories_judged",
+counts = dict.fromkeys(["rounds", "operations", "bytes", "fsyncs", "rewraps", "renames", "links", "files_judged", "directories_judged",
                         "changes_undone", "new_files_lost", "new_directories_lost", "new_chunks_unreadable", "left_behind", "damaged_remains"], 0)
 turn, last = 0, ""
 
@@ -132,7 +132,10 @@ def operate():
         last = f"fsync of the directory {directory.path}"
     elif kind < 0.97:
         place = rng.choice(directories), new_name()
-        file.places.append(place); os.rename(path, file.path()); counts["renames"] += 1
+        if rng.random() < 0.7:
+            file.places.append(place); os.rename(path, file.path()); counts["renames"] += 1
+        else:
+            file.places.append(place); os.link(path, file.path()); os.unlink(path); counts["links"] += 1
     else:
         with open(path, "rb") as f: data = f.read()
         if data != state: raise Broken(f"{path} is not what was written, before any cut")
@@ -155,7 +158,12 @@ def look(file):
     if not found:
         if file.stays: raise Broken(f"a file that was to stay is not there: {about}; directories there: {[d.path[len(mnt):] for d in directories if os.path.isdir(d.path)]}")
         counts["new_files_lost"] += 1; return False
-    if len(found) > 1: raise Broken(f"a file in two places: {about}")
+    if len(found) > 1:
+        # Between a link and the unlink of the other name.
+        paths = [f"{place[0].path}/{place[1]}" for place in found]
+        if len({os.stat(path).st_ino for path in paths}) > 1: raise Broken(f"a file in two places: {about}")
+        for path in paths[:-1]: os.unlink(path)
+        found = found[-1:]
     file.places = found; path = file.path(); lengths = [len(state) for state in file.states]; floor = min(lengths)
     try: fd = os.open(path, os.O_RDWR)
     except OSError as e:
