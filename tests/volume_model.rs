@@ -238,6 +238,38 @@ impl Subject {
     }
 }
 
+#[test]
+fn writers_of_one_chunk_of_a_file_that_was_emptied_lose_nothing() {
+    const PIECE: usize = 512;
+    let mut subject = Subject::new();
+    subject.file().write(0, &[1; 8 * PIECE]).expect("write");
+    subject.file().sync(false).expect("sync");
+    // What is on the medium is promised: the cut and what follows it wait.
+    let (volume, root, file) = subject.open.take().expect("open");
+    drop((root, file));
+    assert!(volume.close().expect("close").is_empty());
+    drop(volume);
+    let volume = subject.keys.open(&subject.path);
+    let root = volume.root().expect("root");
+    let file = subject.keys.open_file(&root, "file").expect("open");
+    let file = &file;
+    file.set_len(0).expect("empty");
+    file.write(0, &[0; 8 * PIECE]).expect("write");
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            scope.spawn(move || {
+                for value in (1..=255).cycle().take(5000) {
+                    let piece = [value; PIECE];
+                    let at = (writer * PIECE) as u64;
+                    assert_eq!(file.write(at, &piece).expect("write"), PIECE);
+                    let read = file.read(at, PIECE).expect("read");
+                    assert_eq!(read.as_bytes(), piece, "writer {writer}");
+                }
+            });
+        }
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 120, max_shrink_iters: 300, failure_persistence: None, ..ProptestConfig::default() })]
 

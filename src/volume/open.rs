@@ -449,7 +449,10 @@ impl Volume {
     pub(super) fn has_room_for_all_that_waits(&self) -> bool {
         let plenty = 4 * super::MOST_HELD_BYTES as u64;
         self.statistics().is_ok_and(|found| {
-            found.f_bavail.saturating_mul(found.f_frsize.cast_unsigned()) >= plenty
+            found
+                .f_bavail
+                .saturating_mul(found.f_frsize.cast_unsigned())
+                >= plenty
         })
     }
 
