@@ -9,7 +9,7 @@
 //! Must hold no lock while the kernel invalidates: it writes dirty pages back meanwhile, through
 //! the threads that serve requests.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +26,8 @@ const TICK: Duration = Duration::from_millis(250);
 const ALWAYS: Duration = Duration::from_secs(1);
 /// How long the kernel may write back.
 const DRAIN: Duration = Duration::from_secs(30);
+/// Files that it writes back at once.
+const DROPPERS: usize = 8;
 
 /// What the watcher has to do, shared with those who serve requests.
 #[derive(Default)]
@@ -72,6 +74,9 @@ pub(super) struct Watcher {
     pub notifier: Notifier,
     /// Whether access is taken back from what is open.
     pub hard: bool,
+    /// `-o cache=none`: the only pages are those of mappings, and they are dropped whoever else has
+    /// the file open.
+    pub shares_nothing: bool,
 }
 
 /// Whether an answer of the key service takes access away: an answer, not a failure to answer.
@@ -95,12 +100,11 @@ impl Watcher {
         let mut seen = None;
         let mut asked = Instant::now();
         while let Some(dropped) = self.watch.next() {
-            for number in dropped {
-                // Somebody may have opened it again: then its pages are in use.
-                if !self.handles.has(number) {
-                    self.invalidate(number);
-                }
-            }
+            // Somebody may have opened one again: then its pages are in use.
+            let unused = dropped
+                .into_iter()
+                .filter(|number| !self.handles.has(*number));
+            self.invalidate(unused.collect());
             if !self.hard {
                 continue;
             }
@@ -151,18 +155,18 @@ impl Watcher {
         if refused.is_empty() {
             return;
         }
-        let mut numbers: Vec<u64> = refused.iter().map(|file| file.number).collect();
-        numbers.sort_unstable();
-        numbers.dedup();
-        for number in numbers {
+        let mut numbers: HashSet<u64> = refused.iter().map(|file| file.number).collect();
+        if !self.shares_nothing {
             // Pages are shared: they stay while somebody else may read them.
-            let in_use = self.handles.all().iter().any(|object| {
-                matches!(&**object, OpenObject::File(file) if file.number == number && file.is_open())
-            });
-            if !in_use {
-                self.invalidate(number);
+            for object in &self.handles.all() {
+                if let OpenObject::File(file) = &**object
+                    && file.is_open()
+                {
+                    numbers.remove(&file.number);
+                }
             }
         }
+        self.invalidate(numbers.into_iter().collect());
         for file in refused {
             if let Err(e) = file.take_back() {
                 let object = crate::codec::hex(&file.envelope.header().object);
@@ -171,24 +175,47 @@ impl Watcher {
         }
     }
 
-    /// Lets the kernel write back and drop what it has of a file.
-    fn invalidate(&self, number: u64) {
-        let notifier = self.notifier.clone();
+    /// Lets the kernel write back and drop what it has of files, several at once.
+    fn invalidate(&self, numbers: Vec<u64>) {
+        let (count, deadline) = (numbers.len(), Instant::now() + DRAIN);
+        let queue = Arc::new(Mutex::new(numbers));
         let (done, finished) = std::sync::mpsc::channel();
-        // In a thread of its own: a program that stops answering must not stop this one.
-        let spawned = std::thread::Builder::new()
-            .name("rekeyfs-drop".to_owned())
-            .spawn(move || {
-                let result = notifier.inval_inode(INodeNo(number), 0, 0);
-                let _ = done.send(result);
-            });
-        match spawned.map(|_| finished.recv_timeout(DRAIN)) {
-            Ok(Ok(Ok(()))) => {}
-            // The kernel knows no such inode any more.
-            Ok(Ok(Err(e))) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Ok(Ok(Err(e))) => log::warn!("inode {number}: cached pages could not be dropped: {e}"),
-            Ok(Err(_)) => log::error!("inode {number}: write-back took longer than {DRAIN:?}"),
-            Err(e) => log::error!("inode {number}: cached pages are not dropped: {e}"),
+        for _ in 0..DROPPERS.min(count) {
+            let (queue, done) = (Arc::clone(&queue), done.clone());
+            let notifier = self.notifier.clone();
+            // In threads of their own, which nobody joins: a program that stops answering must stop
+            // neither this one nor what is to be said of other files.
+            let spawned = std::thread::Builder::new()
+                .name("rekeyfs-drop".to_owned())
+                .spawn(move || {
+                    loop {
+                        let Some(number) = queue.lock().pop() else {
+                            return;
+                        };
+                        let result = notifier.inval_inode(INodeNo(number), 0, 0);
+                        if done.send((number, result)).is_err() {
+                            return;
+                        }
+                    }
+                });
+            if let Err(e) = spawned {
+                log::error!("a thread to drop cached pages with: {e}");
+            }
+        }
+        drop(done);
+        for left in (1..=count).rev() {
+            match finished.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok((_, Ok(()))) => {}
+                // The kernel knows no such inode any more.
+                Ok((_, Err(e))) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Ok((number, Err(e))) => {
+                    log::warn!("inode {number}: cached pages could not be dropped: {e}");
+                }
+                Err(_) => {
+                    log::error!("write-back of {left} files took longer than {DRAIN:?}");
+                    return;
+                }
+            }
         }
     }
 }

@@ -159,6 +159,7 @@ pub fn mount(
         keys: Arc::clone(volume.keys()),
         notifier: session.notifier(),
         hard: !options.soft_revocation,
+        shares_nothing: options.cache == Cache::None,
     };
     Ok(Mounted {
         session,
