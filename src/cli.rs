@@ -75,6 +75,7 @@ enum Command {
 pub fn main() -> ExitCode {
     crate::sys::forbid_core_dumps();
     logger::to_stderr();
+    logger::tell_of_panics();
     let words: Vec<_> = std::env::args_os().skip(1).collect();
     if kms::is_for_kms(&words) {
         // A connection that is lost is a fault to be told of, not a broken pipe to end by.

@@ -123,8 +123,12 @@ pub fn default_broken_pipes() {
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
-/// Core dumps would hold keys: none are written.
+/// Core dumps would hold keys: none are written, and no other process of the user reads this one's
+/// memory.
 pub fn forbid_core_dumps() {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    // The limit alone does not stop a dump that the kernel pipes to a program.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let none = rustix::process::Rlimit {
         current: Some(0),
         maximum: Some(0),

@@ -40,6 +40,7 @@ mod medium;
 pub mod names;
 pub mod open;
 pub mod page;
+mod remains;
 pub mod remove;
 pub mod reseal;
 pub mod resize;

@@ -104,7 +104,13 @@ impl World {
 fn found(report: &Report) -> Vec<(&str, Trouble, bool)> {
     let findings = report.findings.iter();
     findings
-        .map(|finding| (finding.path.as_str(), finding.trouble, finding.repaired))
+        .map(|finding| {
+            (
+                finding.path.to_str().expect("UTF-8"),
+                finding.trouble,
+                finding.repaired,
+            )
+        })
         .collect()
 }
 
@@ -340,10 +346,128 @@ fn a_lost_directory_header_costs_the_names_below_it_and_nothing_else() {
     let stored = world.stored("dir");
     std::fs::write(stored.join("rekeyfs.dir"), b"").expect("write");
     let report = world.check(false, None);
-    assert_eq!(report.count(Trouble::Damaged), 1, "{:?}", found(&report));
-    assert!(report.findings[0].path == "/dir" && report.findings[0].fact.contains("names"));
+    // The directory, and the file that no mount finds any more.
+    assert_eq!(report.count(Trouble::Damaged), 2, "{:?}", found(&report));
+    assert!(report.findings[0].path == Path::new("/dir"));
+    assert!(report.findings[0].fact.contains("names"));
     // The file in it was read all the same.
     assert_eq!(report.bytes, contents().len() as u64 + 5);
+}
+
+/// What was saved, by its path below `out`.
+fn saved(out: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut files = Vec::new();
+    let mut places = vec![out.to_owned()];
+    while let Some(place) = places.pop() {
+        for entry in std::fs::read_dir(place).expect("list").flatten() {
+            if entry.path().is_dir() {
+                places.push(entry.path());
+            } else {
+                let path = entry.path();
+                let below = path.strip_prefix(out).expect("below").to_owned();
+                files.push((below, std::fs::read(path).expect("read")));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn files_that_no_mount_finds_are_saved_whole() {
+    let world = World::new();
+    let out = world.dir.path().join("out");
+    let inner = world.stored("dir");
+    let name = std::fs::read_dir(&inner).expect("list").flatten();
+    let name = name
+        .map(|entry| entry.file_name())
+        .find(|name| name != "rekeyfs.dir")
+        .expect("the file");
+    std::fs::remove_file(inner.join("rekeyfs.dir")).expect("remove");
+    let long = world.stored(&"l".repeat(250));
+    let companion = std::fs::read_dir(world.path()).expect("list").flatten();
+    let companion = companion
+        .map(|entry| entry.path())
+        .find(|path| path.to_string_lossy().contains("rekeyfs.name."))
+        .expect("the companion");
+    std::fs::remove_file(companion).expect("remove");
+    let report = world.check(false, Some(&out));
+    assert_eq!(report.count(Trouble::Damaged), 3, "{:?}", found(&report));
+    let long = PathBuf::from(long.file_name().expect("a name"));
+    let mut expected = vec![
+        (Path::new("dir").join(name), b"inner".to_vec()),
+        (long, Vec::new()),
+    ];
+    expected.sort();
+    assert_eq!(saved(&out), expected);
+    // Once more into the same place: told with the finding, and nothing is overwritten.
+    let again = world.check(false, Some(&out));
+    assert_eq!(again.count(Trouble::Damaged), 3, "{:?}", found(&again));
+    let told =
+        |finding: &rekeyfs::volume::check::Finding| finding.fact.contains("nothing was saved");
+    assert_eq!(
+        again
+            .findings
+            .iter()
+            .filter(|finding| told(finding))
+            .count(),
+        2
+    );
+}
+
+#[test]
+fn what_is_left_of_a_volume_without_its_own_files_is_saved() {
+    for lost in [
+        &["rekeyfs.volume"][..],
+        &["rekeyfs.dir"],
+        &["rekeyfs.dir", "rekeyfs.volume"],
+    ] {
+        let world = World::new();
+        let out = world.dir.path().join("out");
+        for name in lost {
+            std::fs::remove_file(world.path().join(name)).expect("remove");
+        }
+        let report = world.check(false, Some(&out));
+        assert_eq!(report.bytes, contents().len() as u64 + 5);
+        let files = saved(&out);
+        assert_eq!(files.len(), 3, "{lost:?}");
+        assert!(
+            files.iter().any(|(_, bytes)| *bytes == contents()),
+            "{lost:?}"
+        );
+        // Names are sealed by the directory they are in.
+        let named = files
+            .iter()
+            .any(|(path, bytes)| path.ends_with("inner") && bytes == b"inner");
+        assert!(named, "{lost:?}: {files:?}");
+    }
+}
+
+#[test]
+fn names_that_are_no_text_are_kept_apart() {
+    use std::os::unix::ffi::OsStrExt;
+    let world = World::new();
+    let out = world.dir.path().join("out");
+    let volume = world.keys.open(&world.path());
+    let root = volume.root().expect("root");
+    for name in [b"\xff", b"\xfe"] {
+        let (stored, file) = root
+            .create_file(&world.keys.caller, OsStr::from_bytes(name), OWNER)
+            .map(|(stored, file, _)| (stored, file))
+            .expect("create");
+        file.write(0, name).expect("write");
+        drop(file);
+        flip(
+            &world.path().join(OsStr::from_bytes(stored.to_bytes())),
+            2 * CHUNK + 10,
+        );
+    }
+    drop(root);
+    assert!(volume.close().expect("close").is_empty());
+    drop(volume);
+    let report = world.check(false, Some(&out));
+    assert_eq!(report.count(Trouble::Damaged), 2, "{report:?}");
+    assert_eq!(saved(&out).len(), 2, "{report:?}");
 }
 
 #[test]
@@ -393,6 +517,16 @@ fn the_program_says_what_it_found_by_its_exit_code_and_as_json() {
     assert_eq!(report["Findings"][0]["Path"], "/file");
     assert_eq!(report["Findings"][0]["Kind"], "damaged");
     assert!(said.contains("hint: rekeyfs check"), "{said}");
+    // A volume that cannot be opened: never the hint to make one there.
+    let marker = world.path().join("rekeyfs.volume");
+    std::fs::rename(&marker, world.dir.path().join("kept")).expect("rename");
+    let (code, _, said) = run(&[], &keystore);
+    assert_eq!(code, Some(5));
+    assert!(
+        said.contains("--salvage OUT") && !said.contains("init"),
+        "{said}"
+    );
+    std::fs::rename(world.dir.path().join("kept"), &marker).expect("rename");
     let (code, out, _) = run(&[], &world.dir.path().join("nothing.db"));
     assert!(code == Some(1) && out.contains("damaged: "), "{out}");
     // A volume in use is left alone.

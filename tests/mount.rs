@@ -610,5 +610,33 @@ fn the_daemon_gives_up_what_it_does_not_need_and_its_memory_is_not_swapped() {
           caps=$((16#$(field CapEff))); [ $((caps >> 24 & 1)) = 0 ] # CAP_SYS_RESOURCE
           [ $((caps >> 19 & 1)) = 0 ] && [ $((caps >> 12 & 1)) = 0 ] && [ $((caps >> 7 & 1)) = 0 ] # SYS_PTRACE, NET_ADMIN, SETUID
           [ $((caps >> 1 & 1)) = 1 ] && [ $(field CapPrm) = $(field CapEff) ]; [ $(field NoNewPrivs) = 1 ]
-          [ $(field VmLck | tr -dc 0-9) -gt 1000 ]; grep -q '^Max core file size *0 ' /proc/$pid/limits"#);
+          [ $(field VmLck | tr -dc 0-9) -gt 1000 ]; grep -q '^Max core file size *0 ' /proc/$pid/limits
+          # Nobody but root may look into it, and no program that the kernel pipes dumps to.
+          ! setpriv --reuid 65534 --clear-groups ls /proc/$pid/fd 2>/dev/null"#);
+}
+
+#[test]
+fn no_name_and_no_content_stands_in_a_log() {
+    let m = Mount::new();
+    m.key("SYMMETRIC_DEFAULT", "alias/new");
+    m.sh(
+        r#"rekeyfs umount $MNT; REKEYFS_LOG=trace rekeyfs mount -f -o audit=all $VOL $MNT > log 2>&1 & pid=$!
+          until mountpoint -q $MNT; do [ -d /proc/$pid ]; done
+          mkdir $MNT/SECRETDIR; echo SECRETTEXT > $MNT/SECRETDIR/SECRETFILE; ln -s SECRETTARGET $MNT/SECRETLINK; ln $MNT/SECRETDIR/SECRETFILE $MNT/SECRETHARD
+          setfattr -n user.SECRETATTR -v SECRETVALUE $MNT/SECRETDIR/SECRETFILE; mv $MNT/SECRETHARD $MNT/SECRETDIR/SECRETMOVED
+          echo SECRETTEXT > "$MNT/SECRET$(printf 'x%.0s' {1..200})"; touch "$MNT/$(printf 'SECRET%.0s' {1..50})" 2>/dev/null || :
+          for f in $MNT/SECRETDIR $MNT/SECRETDIR/SECRETFILE; do
+            setfattr -n user.kms.key_id -v alias/new $f; setfattr -n user.kms.data_key -v new $f
+            setfattr -n user.kms.re_encrypt -v 'SECRETREQUEST' $f 2>/dev/null || :; setfattr -n user.kms.key_id -v alias/none $f 2>/dev/null || :
+            getfattr -n user.kms.key_id $f > /dev/null; getfattr -n user.kms.SECRETATTR $f 2>/dev/null || :
+          done
+          cat $MNT/SECRETNONE 2>/dev/null || :; rmdir $MNT/SECRETDIR 2>/dev/null || :; truncate -s 5 $MNT/SECRETDIR/SECRETFILE
+          # Damage is told, too.
+          stored=$(find $VOL -inum $(stat -c %i $MNT/SECRETDIR/SECRETMOVED) | head -1); rekeyfs umount $MNT; wait $pid
+          printf x | dd of=$stored bs=1 seek=13000 conv=notrunc status=none
+          REKEYFS_LOG=trace rekeyfs mount -f -o audit=all $VOL $MNT >> log 2>&1 & pid=$!
+          until mountpoint -q $MNT; do [ -d /proc/$pid ]; done
+          ! cat $MNT/SECRETDIR/SECRETFILE 2>/dev/null; rekeyfs umount $MNT; wait $pid
+          [ -s log ]; ! grep -a SECRET log; ! grep -a SECRET keystore.db.audit.jsonl* "#,
+    );
 }

@@ -13,7 +13,7 @@ use super::settings::Settings;
 use crate::codec::hex;
 use crate::kms::service::KeyService;
 use crate::volume::backing::{Backing, System};
-use crate::volume::check::{CheckOptions, Finding, Progress, Report, Trouble, check};
+use crate::volume::check::{CheckOptions, Finding, Progress, Report, Trouble, check, is_lost};
 
 #[derive(Args)]
 pub struct Check {
@@ -55,7 +55,12 @@ impl Check {
         let keys: Result<Arc<dyn KeyService>, String> = match settings.open() {
             Ok(kms) => Ok(kms),
             Err(fault) if self.repair => return Err(fault),
-            Err(fault) => Err(fault.fact),
+            Err(fault) => {
+                let fact = fault.fact.clone();
+                // It goes on without keys; how to have them is worth knowing meanwhile.
+                fault.print();
+                Err(fact)
+            }
         };
         let threads = self.threads.unwrap_or_else(|| {
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
@@ -72,7 +77,19 @@ impl Check {
         };
         let bar = Bar(bar);
         let system: Arc<dyn Backing> = Arc::new(System);
-        let report = check(&system, keys, &self.dir, &options, &bar)?;
+        let report = check(&system, keys, &self.dir, &options, &bar).map_err(|e| {
+            let to_salvage = is_lost(&e) && self.salvage.is_none();
+            let fault = Fault::from(e);
+            if to_salvage {
+                // Not the hint of other commands, to make a volume there: this may be the only copy.
+                fault.only_hint(format!(
+                    "rekeyfs check {} --salvage OUT",
+                    self.dir.display()
+                ))
+            } else {
+                fault
+            }
+        })?;
         bar.0.finish_and_clear();
         match self.output {
             Output::Text => print(&report),
@@ -116,7 +133,8 @@ fn print(report: &Report) {
     for finding in &report.findings {
         let repaired = if finding.repaired { " (repaired)" } else { "" };
         // Names may hold what a terminal would obey.
-        let path: String = finding.path.escape_debug().collect();
+        let path = finding.path.display().to_string();
+        let path = path.escape_debug();
         println!(
             "{}: {path}: {}{repaired}",
             finding.trouble.name(),
@@ -139,13 +157,13 @@ fn print(report: &Report) {
 fn to_json(report: &Report) -> Value {
     let finding = |finding: &Finding| {
         json!({
-            "Path": finding.path,
+            "Path": finding.path.to_string_lossy(),
             "ObjectId": finding.object.as_ref().map(|id| hex(id)),
             "Kind": finding.trouble.name(),
             "Fact": finding.fact,
             "Repaired": finding.repaired,
             "Salvaged": finding.salvaged.as_ref().map(|salvaged| json!({
-                "To": salvaged.to,
+                "To": salvaged.to.to_string_lossy(),
                 "Bytes": salvaged.bytes,
                 "Lost": salvaged.lost.iter().map(|(offset, len)| json!({
                     "Offset": offset,

@@ -58,6 +58,19 @@ pub fn to_stderr() {
     }
 }
 
+/// Lets a panic be told where other faults are, by its place alone: its message could hold what was
+/// being worked on.
+pub fn tell_of_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("a thread");
+        match panic.location() {
+            Some(place) => log::error!("internal error: {name} panicked at {place}"),
+            None => log::error!("internal error: {name} panicked"),
+        }
+    }));
+}
+
 /// Logs to the system log from now on.
 pub fn to_syslog() {
     BACKGROUND.store(true, Ordering::Relaxed);

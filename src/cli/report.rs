@@ -54,6 +54,12 @@ impl Fault {
         self
     }
 
+    /// Has this hint in place of all others.
+    pub fn only_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints = vec![hint.into()];
+        self
+    }
+
     /// Prints it and gives the exit code.
     pub fn report(self) -> ExitCode {
         self.print();

@@ -75,7 +75,13 @@ fn answer<T>(operation: &str, f: impl FnOnce() -> Result<T, VolumeError>) -> Res
         Ok(Ok(value)) => Ok(value),
         Ok(Err(error)) => {
             let number = errno::of(&error);
-            log::debug!("{operation}: {error} (errno {number})");
+            match &error {
+                // Its message may quote what was asked.
+                VolumeError::Key(exception) => {
+                    log::debug!("{operation}: {} (errno {number})", exception.kind().name());
+                }
+                error => log::debug!("{operation}: {error} (errno {number})"),
+            }
             callers::explain(&error);
             if matches!(number, libc::EUCLEAN | libc::EBADMSG | libc::EIO) {
                 log::warn!("{operation}: {error}");

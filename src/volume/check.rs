@@ -72,7 +72,7 @@ pub struct Salvaged {
 #[derive(Debug, Clone)]
 pub struct Finding {
     /// The plain path where it is known, else stored names.
-    pub path: String,
+    pub path: PathBuf,
     /// The object's identity, if its header could be read.
     pub object: Option<Id>,
     /// Of what kind it is.
@@ -136,11 +136,20 @@ pub fn check(
         read_only: !options.repair,
         ..OpenOptions::default()
     };
+    let mut lost = None;
     let volume = match keys {
-        Ok(keys) => match Volume::open(Arc::clone(backing), keys, path, open) {
+        Ok(keys) => match Volume::open(Arc::clone(backing), Arc::clone(&keys), path, open) {
             Ok(volume) => volume,
             Err(VolumeError::Key(e)) if !options.repair => {
                 return structure::check(&**backing, path, e.to_string());
+            }
+            Err(e) if options.salvage.is_some() && !options.repair && is_lost(&e) => {
+                // Every object opens by itself: what cannot be mounted can be saved.
+                let Some(volume) = Volume::open_remains(Arc::clone(backing), keys, path)? else {
+                    return Err(e);
+                };
+                lost = Some(e.to_string());
+                volume
             }
             Err(e) => return Err(e),
         },
@@ -155,6 +164,7 @@ pub fn check(
         volume: &volume,
         options,
         progress,
+        lost,
         report: Mutex::default(),
     };
     let walked = state.walk();
@@ -179,11 +189,13 @@ struct State<'a> {
     volume: &'a Arc<Volume>,
     options: &'a CheckOptions<'a>,
     progress: &'a dyn Progress,
+    /// Why the volume cannot be mounted at all.
+    lost: Option<String>,
     report: Mutex<Report>,
 }
 
 impl State<'_> {
-    fn found(&self, path: &str, trouble: Trouble, fact: &dyn std::fmt::Display) {
+    fn found(&self, path: &Path, trouble: Trouble, fact: &dyn std::fmt::Display) {
         self.push(Finding {
             path: path.to_owned(),
             object: None,
@@ -195,7 +207,7 @@ impl State<'_> {
     }
 
     /// Something that a crash has left; mended by `mend` if that is wanted.
-    fn interrupted(&self, path: &str, fact: &str, mend: impl FnOnce() -> Result<(), VolumeError>) {
+    fn interrupted(&self, path: &Path, fact: &str, mend: impl FnOnce() -> Result<(), VolumeError>) {
         let (fact, repaired) = match self.options.repair.then(mend) {
             None => (fact.to_owned(), false),
             Some(Ok(())) => (fact.to_owned(), true),
@@ -214,6 +226,18 @@ impl State<'_> {
     fn push(&self, finding: Finding) {
         self.report.lock().findings.push(finding);
     }
+}
+
+/// Whether a volume that does not open for this reason may still have objects that do.
+pub fn is_lost(error: &VolumeError) -> bool {
+    !matches!(
+        error,
+        VolumeError::Key(_)
+            | VolumeError::VolumeBusy { .. }
+            | VolumeError::UnknownVersion { .. }
+            | VolumeError::UnknownFeature { .. }
+            | VolumeError::Path { .. }
+    )
 }
 
 /// What an error says of an object.

@@ -133,7 +133,10 @@ impl Drop for Handle {
         }
         // Under the lock: the next open must not read the record before it is settled.
         if let Err(e) = self.0.settle() {
-            log::warn!("a file could not be settled and stays open to recovery: {e}");
+            log::warn!(
+                "object {}: could not be settled and stays open to recovery: {e}",
+                crate::codec::hex(&self.0.object)
+            );
             let landing = self.0.held.land();
             self.0.drop_held(&landing);
         }

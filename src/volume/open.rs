@@ -111,6 +111,21 @@ pub struct Volume {
     pub(super) directories: Mutex<HashMap<u64, Weak<Directory>>>,
 }
 
+/// What an open volume is made of.
+struct Parts<'a> {
+    backing: Arc<dyn Backing>,
+    keys: Arc<dyn KeyService>,
+    path: &'a Path,
+    root: OwnedFd,
+    layout: Layout,
+    id: Id,
+    session: u64,
+    own: Caller,
+    crashed: CrashedSessions,
+    mark: Option<Mutex<(MarkerFile, Marker)>>,
+    key: VolumeKey,
+}
+
 /// Seconds since 1970.
 pub(super) fn unix_now() -> i64 {
     std::time::SystemTime::now()
@@ -290,21 +305,88 @@ impl Volume {
             file.store(&*backing, &mut marker, &key)
                 .map_err(failed("write rekeyfs.volume"))?;
         }
+        Self::assemble(
+            Parts {
+                backing,
+                keys,
+                path,
+                root,
+                layout: marker.layout,
+                id: marker.id,
+                session,
+                own,
+                crashed: marker.crashed.clone(),
+                mark: Some(Mutex::new((file, marker))),
+                key,
+            },
+            options,
+        )
+    }
+
+    /// Opens what is left of a volume whose own file or root directory is lost, as far as its
+    /// objects open by themselves: to save from it. Nothing is written, no length is judged
+    /// strictly, and no target of a symlink opens. `None` if there is no object with a header.
+    ///
+    /// # Errors
+    /// The backing filesystem's for the root directory.
+    pub(super) fn open_remains(
+        backing: Arc<dyn Backing>,
+        keys: Arc<dyn KeyService>,
+        path: &Path,
+    ) -> Result<Option<Arc<Self>>, VolumeError> {
+        let root = open_root(&*backing, path)?;
+        let Some(header) = super::remains::any_header(&*backing, root.as_fd()) else {
+            return Ok(None);
+        };
+        let parts = Parts {
+            backing,
+            keys,
+            path,
+            root,
+            layout: header.layout,
+            id: Id::default(),
+            session: 0,
+            own: own_caller(&header.current().wrapped),
+            crashed: CrashedSessions::all(),
+            mark: None,
+            key: VolumeKey::new(random_secret()),
+        };
+        let options = OpenOptions {
+            read_only: true,
+            ..OpenOptions::default()
+        };
+        Self::assemble(parts, options).map(Some)
+    }
+
+    fn assemble(parts: Parts<'_>, options: OpenOptions) -> Result<Arc<Self>, VolumeError> {
+        let Parts {
+            backing,
+            keys,
+            path,
+            root,
+            layout,
+            id,
+            session,
+            own,
+            crashed,
+            mark,
+            key,
+        } = parts;
         let stat = backing.stat(root.as_fd()).map_err(failed("stat"))?;
         Ok(Arc::new(Self {
-            layout: marker.layout,
+            layout,
             read_only: options.read_only,
             session,
             envelopes: Mutex::new(HashMap::new()),
             symlinks: key.symlinks(),
             path: path.to_owned(),
-            id: marker.id,
+            id,
             root,
             device: stat.st_dev,
             own,
-            crashed: marker.crashed.clone(),
+            crashed,
             doubtful: Mutex::new(HashSet::new()),
-            mark: Some(Mutex::new((file, marker))),
+            mark,
             offline: options.offline,
             modes: Mutex::new(()),
             starting_over: Mutex::new(()),
@@ -377,16 +459,15 @@ impl Volume {
     /// # Errors
     /// As [`Directory::open`].
     pub fn root(self: &Arc<Self>) -> Result<Arc<Directory>, VolumeError> {
-        let fd = self
-            .backing
-            .open_at(
-                self.root.as_fd(),
-                c".",
-                OFlags::RDONLY | OFlags::DIRECTORY,
-                Mode::empty(),
-            )
-            .map_err(failed("open the root directory"))?;
-        Directory::open_fd(self, fd)
+        Directory::open_fd(self, self.reopen_root()?)
+    }
+
+    /// The stored root directory.
+    pub(super) fn reopen_root(&self) -> Result<OwnedFd, VolumeError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        self.backing
+            .open_at(self.root.as_fd(), c".", flags, Mode::empty())
+            .map_err(failed("open the root directory"))
     }
 
     /// Where the volume is.

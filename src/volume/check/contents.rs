@@ -36,15 +36,20 @@ impl State<'_> {
             }
             Err(e) => finding = Some((trouble_of(&e), e.to_string())),
         }
-        if let Some((trouble, fact)) = finding {
+        if let Some(why) = &job.unreachable {
+            // Nothing is wrong with what is in it, and nothing else will ever get at that.
+            finding = Some(match finding {
+                Some((trouble, fact)) => (trouble, format!("{why}; {fact}")),
+                None => (Trouble::Damaged, why.clone()),
+            });
+        }
+        if let Some((trouble, mut fact)) = finding {
             let envelope = self.volume.envelope_of(&job.object).ok();
             let salvaged = match (&envelope, self.options.salvage) {
-                (Some(envelope), Some(out)) if trouble == Trouble::Damaged => {
-                    self.salvage(envelope, out, &job.path).unwrap_or_else(|e| {
-                        self.found(&job.path, trouble, &format!("nothing can be saved: {e}"));
-                        None
-                    })
-                }
+                (Some(envelope), Some(out)) if trouble == Trouble::Damaged => self
+                    .salvage(envelope, out, &job.path)
+                    .inspect_err(|e| fact = format!("{fact}; nothing was saved: {e}"))
+                    .ok(),
                 _ => None,
             };
             self.push(Finding {
@@ -119,8 +124,8 @@ impl State<'_> {
         &self,
         envelope: &Arc<Envelope>,
         out: &Path,
-        path: &str,
-    ) -> Result<Option<Salvaged>, VolumeError> {
+        path: &Path,
+    ) -> Result<Salvaged, VolumeError> {
         let file = File::without_judgement(envelope, self.volume.own_caller())?;
         let to = below(out, path);
         let fault = |e: std::io::Error| VolumeError::Path {
@@ -140,13 +145,13 @@ impl State<'_> {
             copy.write_all_at(bytes, offset).map_err(fault)
         })?;
         copy.set_len(file.len()).map_err(fault)?;
-        Ok(Some(Salvaged { to, bytes, lost }))
+        Ok(Salvaged { to, bytes, lost })
     }
 }
 
 /// A path of the volume below a directory; a name cannot lead out of it.
-fn below(out: &Path, path: &str) -> PathBuf {
-    let parts = Path::new(path).components().filter_map(|part| match part {
+fn below(out: &Path, path: &Path) -> PathBuf {
+    let parts = path.components().filter_map(|part| match part {
         Component::Normal(name) => Some(name),
         _ => None,
     });

@@ -1,14 +1,16 @@
 //! What can be said of a volume without its keys: headers, names of ours, sizes.
 
+use std::ffi::OsStr;
 use std::io::IoSliceMut;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags};
 
 use super::super::backing::Backing;
 use super::super::directory::stored_names;
-use super::super::error::{VolumeError, failed};
+use super::super::error::VolumeError;
 use super::super::header::{ObjectType, choose};
 use super::super::layout::{Layout, PAGE};
 use super::super::marker::MarkerFile;
@@ -33,9 +35,9 @@ pub(super) fn check(
             ..Report::default()
         },
     };
-    let mut places = vec![(root, "/".to_owned())];
+    let mut places = vec![(root, PathBuf::from("/"))];
     while let Some((fd, path)) = places.pop() {
-        looker.look(&fd, &path, &mut places)?;
+        looker.look(&fd, &path, &mut places);
     }
     let mut report = looker.report;
     report.findings.sort_by(|a, b| a.path.cmp(&b.path));
@@ -49,12 +51,7 @@ struct Looker<'a> {
 }
 
 impl Looker<'_> {
-    fn look(
-        &mut self,
-        fd: &OwnedFd,
-        path: &str,
-        places: &mut Vec<(OwnedFd, String)>,
-    ) -> Result<(), VolumeError> {
+    fn look(&mut self, fd: &OwnedFd, path: &Path, places: &mut Vec<(OwnedFd, PathBuf)>) {
         self.report.directories += 1;
         self.header(
             fd.as_fd(),
@@ -62,9 +59,16 @@ impl Looker<'_> {
             path,
             ObjectType::Directory,
         );
-        for entry in stored_names(fd.as_fd()).map_err(failed("list"))? {
-            let name = entry.name.to_string_lossy();
-            let inner = format!("{}/{name}", path.trim_end_matches('/'));
+        let entries = match stored_names(fd.as_fd()) {
+            Ok(entries) => entries,
+            Err(errno) => {
+                let fact = format!("cannot be listed: {errno}");
+                self.found(path, Trouble::Damaged, &fact);
+                return;
+            }
+        };
+        for entry in entries {
+            let inner = path.join(OsStr::from_bytes(entry.name.to_bytes()));
             match names::classify(entry.name.as_bytes()) {
                 Found::Internal => continue,
                 Found::Temporary => {
@@ -102,10 +106,15 @@ impl Looker<'_> {
                 _ => self.report.others += 1,
             }
         }
-        Ok(())
     }
 
-    fn header(&mut self, dir: BorrowedFd<'_>, name: &std::ffi::CStr, path: &str, kind: ObjectType) {
+    fn header(
+        &mut self,
+        dir: BorrowedFd<'_>,
+        name: &std::ffi::CStr,
+        path: &Path,
+        kind: ObjectType,
+    ) {
         let slot = self.layout.slot() as usize;
         let mut slots = vec![0; 2 * slot];
         let flags = OFlags::RDONLY | OFlags::NONBLOCK;
@@ -137,7 +146,7 @@ impl Looker<'_> {
         self.found(path, Trouble::Damaged, &fact);
     }
 
-    fn found(&mut self, path: &str, trouble: Trouble, fact: &str) {
+    fn found(&mut self, path: &Path, trouble: Trouble, fact: &str) {
         self.report.findings.push(Finding {
             path: path.to_owned(),
             object: None,

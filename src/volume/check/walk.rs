@@ -1,8 +1,10 @@
 //! The stored tree: directories one by one, their files handed to threads.
 
 use std::collections::HashSet;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -27,25 +29,28 @@ struct Place {
     fd: OwnedFd,
     /// `None`: its key or its header is lost, names cannot be opened.
     directory: Option<Arc<Directory>>,
-    path: String,
+    path: PathBuf,
+    /// Whether a mount finds the way here.
+    reachable: bool,
 }
 
 /// A file that is to be read.
 pub(super) struct Job {
     pub object: OwnedFd,
-    pub path: String,
+    pub path: PathBuf,
+    /// Why no mount finds it: its name, a directory above it or the volume's own file is lost.
+    pub unreachable: Option<String>,
 }
 
 impl State<'_> {
     pub(super) fn walk(&self) -> Result<(), VolumeError> {
-        let root = self.volume.root()?;
         let (sender, receiver) = sync_channel(QUEUE);
         let receiver = Mutex::new(receiver);
         std::thread::scope(|scope| {
             for _ in 0..self.options.threads.max(1) {
                 scope.spawn(|| self.work(&receiver));
             }
-            let walked = self.walk_from(root, &sender);
+            let walked = self.walk_from_root(&sender);
             // The threads end when nothing more can come.
             drop(sender);
             walked
@@ -61,21 +66,28 @@ impl State<'_> {
         }
     }
 
-    fn walk_from(&self, root: Arc<Directory>, files: &SyncSender<Job>) -> Result<(), VolumeError> {
-        self.check_reseal("/", &root);
-        let backing = &self.volume.backing;
-        let fd = backing
-            .open_at(
-                root.fd(),
-                c".",
-                OFlags::RDONLY | OFlags::DIRECTORY,
-                Mode::empty(),
-            )
-            .map_err(failed("open the root directory"))?;
+    fn walk_from_root(&self, files: &SyncSender<Job>) -> Result<(), VolumeError> {
+        let path = PathBuf::from("/");
+        let fd = self.volume.reopen_root()?;
+        let directory = match self.volume.root() {
+            Ok(root) => {
+                self.check_reseal(&path, &root);
+                Some(root)
+            }
+            Err(e) => {
+                let fact = format!("the names in it cannot be opened: {e}");
+                self.found(&path, trouble_of(&e), &fact);
+                None
+            }
+        };
+        if let Some(why) = &self.lost {
+            self.found(&path, Trouble::Damaged, why);
+        }
         let mut places = vec![Place {
             fd,
-            directory: Some(root),
-            path: "/".to_owned(),
+            reachable: directory.is_some() && self.lost.is_none(),
+            directory,
+            path,
         }];
         // Files with several names are read once.
         let mut seen = HashSet::new();
@@ -106,7 +118,8 @@ impl State<'_> {
                         self.found(&path, Trouble::Foreign, &"not the volume's");
                     }
                     Found::Sealed(_) | Found::Long(_) => {
-                        self.visit(&place, &entry, &mut places, &mut seen, &mut targets, files);
+                        all_seen &=
+                            self.visit(&place, &entry, &mut places, &mut seen, &mut targets, files);
                     }
                 }
             }
@@ -118,19 +131,16 @@ impl State<'_> {
     }
 
     /// The plain path of a name where it opens, else with the stored name.
-    fn plain_path(&self, place: &Place, stored: &CStr) -> String {
+    fn plain_path(&self, place: &Place, stored: &CStr) -> PathBuf {
         let name = place
             .directory
             .as_ref()
             .and_then(|directory| directory.plain_name(stored).ok())
             .unwrap_or_else(|| stored.to_bytes().to_vec());
-        format!(
-            "{}/{}",
-            place.path.trim_end_matches('/'),
-            String::from_utf8_lossy(&name)
-        )
+        place.path.join(OsString::from_vec(name))
     }
 
+    /// Looks at an entry; tells whether all that it may use of the volume was seen.
     fn visit(
         &self,
         place: &Place,
@@ -139,17 +149,13 @@ impl State<'_> {
         seen: &mut HashSet<u64>,
         targets: &mut HashSet<CString>,
         files: &SyncSender<Job>,
-    ) {
+    ) -> bool {
         let path = self.plain_path(place, &entry.name);
-        if let Some(directory) = &place.directory
-            && let Err(e) = directory.plain_name(&entry.name)
-        {
-            self.found(
-                &path,
-                Trouble::Damaged,
-                &format!("its name does not open: {e}"),
-            );
+        let nameless = match &place.directory {
+            Some(directory) => directory.plain_name(&entry.name).err(),
+            None => None,
         }
+        .map(|e| format!("its name does not open: {e}"));
         let backing = &self.volume.backing;
         let flags = OFlags::PATH;
         let opened = backing
@@ -163,23 +169,41 @@ impl State<'_> {
                     Trouble::Damaged,
                     &format!("cannot be opened: {errno}"),
                 );
-                return;
+                return false;
             }
         };
-        match Kind::of(stat.st_mode) {
+        let kind = Kind::of(stat.st_mode);
+        if let Some(fact) = nameless.as_ref().filter(|_| kind != Some(Kind::File)) {
+            self.found(&path, Trouble::Damaged, fact);
+        }
+        match kind {
             Some(Kind::File) => {
                 if stat.st_nlink > 1 && !seen.insert(stat.st_ino) {
-                    return;
+                    return true;
                 }
+                let lost = || "what leads to it is lost".to_owned();
+                let unreachable = nameless.or_else(|| (!place.reachable).then(lost));
                 // The threads end after this one.
-                let _ = files.send(Job { object, path });
+                let _ = files.send(Job {
+                    object,
+                    path,
+                    unreachable,
+                });
             }
-            Some(Kind::Directory) => places.extend(self.enter(&object, path)),
+            Some(Kind::Directory) => {
+                let reachable = place.reachable && nameless.is_none();
+                let Some(inner) = self.enter(&object, path, reachable) else {
+                    return false;
+                };
+                places.push(inner);
+            }
             Some(Kind::Symlink) => {
                 self.report.lock().symlinks += 1;
-                if let Ok(target) = backing.read_link_at(object.as_fd(), c"") {
-                    targets.extend(names::target_file(&target));
-                }
+                let Ok(target) = backing.read_link_at(object.as_fd(), c"") else {
+                    self.found(&path, Trouble::Damaged, &"its target cannot be read");
+                    return false;
+                };
+                targets.extend(names::target_file(&target));
                 if let Err(e) = self.volume.read_link_of(&object) {
                     self.found(
                         &path,
@@ -190,9 +214,10 @@ impl State<'_> {
             }
             _ => self.report.lock().others += 1,
         }
+        true
     }
 
-    fn enter(&self, object: &OwnedFd, path: String) -> Option<Place> {
+    fn enter(&self, object: &OwnedFd, path: PathBuf, reachable: bool) -> Option<Place> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let opened = self
             .volume
@@ -230,13 +255,14 @@ impl State<'_> {
         }
         Some(Place {
             fd,
+            reachable: reachable && directory.is_some(),
             directory,
             path,
         })
     }
 
     /// Before the names are listed.
-    fn check_reseal(&self, path: &str, directory: &Arc<Directory>) {
+    fn check_reseal(&self, path: &Path, directory: &Arc<Directory>) {
         if directory.envelope().is_resealing() {
             self.interrupted(path, INTERRUPTED_RESEAL, || {
                 let own = self.volume.own_caller();
@@ -246,7 +272,7 @@ impl State<'_> {
     }
 
     /// Whether a rewrap of a directory was interrupted; opening it has wiped the old slot then.
-    fn check_slots(&self, path: &str, fd: std::os::fd::BorrowedFd<'_>) {
+    fn check_slots(&self, path: &Path, fd: std::os::fd::BorrowedFd<'_>) {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK;
         let Ok(header) =
             self.volume
@@ -267,11 +293,7 @@ impl State<'_> {
     }
 
     fn left_over(&self, place: &Place, entry: &StoredEntry) {
-        let path = format!(
-            "{}/{}",
-            place.path.trim_end_matches('/'),
-            entry.name.to_string_lossy()
-        );
+        let path = place.path.join(OsStr::from_bytes(entry.name.to_bytes()));
         let fact = "left by something that was being made or taken away";
         self.interrupted(&path, fact, || {
             let is_directory = entry.kind == rustix::fs::FileType::Directory;
@@ -314,13 +336,14 @@ impl State<'_> {
         let targets = match self.volume.targets() {
             Ok(targets) => targets,
             Err(e) => {
-                self.found("/rekeyfs.targets", Trouble::Damaged, &e);
+                self.found(Path::new("/rekeyfs.targets"), Trouble::Damaged, &e);
                 return Ok(());
             }
         };
         for entry in stored_names(targets.as_fd()).map_err(failed("list"))? {
             if !used.contains(&entry.name) {
-                let path = format!("/rekeyfs.targets/{}", entry.name.to_string_lossy());
+                let path =
+                    Path::new("/rekeyfs.targets").join(OsStr::from_bytes(entry.name.to_bytes()));
                 self.interrupted(&path, "the target of no symlink", || {
                     self.volume
                         .backing
