@@ -771,3 +771,78 @@ pub(super) struct Linking<'a> {
     _creation: Option<parking_lot::MutexGuard<'a, ()>>,
     next: Option<u64>,
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::sync::Arc;
+
+    use super::super::reseal::Reseal;
+    use super::super::{InitOptions, OpenOptions, Owner, Volume};
+    use super::*;
+    use crate::kms::Kms;
+    use crate::kms::api::Operation;
+    use crate::kms::caller::Caller;
+    use crate::kms::rootkey::RootKeySource;
+    use crate::kms::service::EncryptionAlgorithm;
+    use crate::kms::store::Store;
+    use crate::volume::backing::System;
+
+    #[test]
+    fn a_group_whose_nonces_are_used_up_is_written_no_further_until_a_reseal() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let store = Store::create(&dir.path().join("k"), &RootKeySource::File).expect("keystore");
+        let kms = Arc::new(Kms::new(store));
+        let caller = Caller::root("000000000000", "us-east-1");
+        let create = Operation::find("CreateKey").expect("in the table");
+        let made = kms
+            .call(&caller, create, serde_json::json!({}))
+            .expect("key");
+        let path = dir.path().join("volume");
+        let options = InitOptions {
+            key_id: made["KeyMetadata"]["Arn"].as_str().expect("ARN").to_owned(),
+            algorithm: EncryptionAlgorithm::SYMMETRIC_DEFAULT,
+            context: None,
+            slot_class: 0,
+        };
+        Volume::init(&System, &*kms, &caller, &path, &options).expect("init");
+        let volume = Volume::open(Arc::new(System), kms, &path, OpenOptions::default());
+        let root = volume.expect("open").root().expect("root");
+        let owner = Owner {
+            uid: 0,
+            gid: 0,
+            mode: 0o600,
+            umask: 0,
+        };
+        let (_, file, _) = root
+            .create_file(&caller, OsStr::new("file"), owner)
+            .expect("create");
+        file.write(0, &[1; 2 * PAGE as usize]).expect("write");
+        let used_up = |file: &File| {
+            let shared = file.groups.get(0);
+            let mut slot = shared.write();
+            let mut page = file
+                .load(&mut slot, 0, file.len())
+                .expect("load")
+                .page
+                .clone();
+            page.sealings = MOST_SEALINGS - 1;
+            file.replace_page(&mut slot, 0, page, false).expect("store");
+        };
+        used_up(&file);
+        file.write(0, &[2; PAGE as usize]).expect("the last one");
+        let refused = file.write(PAGE, &[3; PAGE as usize]);
+        assert!(
+            matches!(refused, Err(VolumeError::NoncesUsedUp { group: 0 })),
+            "{refused:?}"
+        );
+        // What is there is read, and other groups are written.
+        let read = file.read(0, 2 * PAGE as usize).expect("read");
+        assert_eq!(read.as_bytes()[PAGE as usize - 1..=PAGE as usize], [2, 1]);
+        file.write(GROUP_BYTES, &[4]).expect("another group");
+        // Another data key has all its nonces.
+        let reseal = Reseal::of_file(file.envelope(), &caller);
+        reseal.and_then(|reseal| reseal.run()).expect("reseal");
+        file.write(PAGE, &[3; PAGE as usize]).expect("write");
+    }
+}

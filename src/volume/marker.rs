@@ -157,6 +157,9 @@ impl Marker {
     pub fn choose(a: &[u8], b: &[u8], path: &Path) -> Result<Self, VolumeError> {
         let marker = match (Self::parse(a), Self::parse(b)) {
             (Ok(a), Ok(b)) if b.sequence > a.sequence => Ok(b),
+            // A whole page that a newer program has written: the other one may be older than what
+            // that has done since.
+            (Ok(_), Err(fault @ Fault::Feature(_))) => Err(fault),
             (Ok(a), _) => Ok(a),
             (Err(Fault::Malformed(_)), Ok(b)) => Ok(b),
             (Err(fault), _) => Err(fault),
@@ -387,6 +390,41 @@ mod tests {
             let mut flipped = page.clone();
             flipped[at] ^= 1;
             assert!(Marker::parse(&flipped).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn what_a_newer_program_has_made_is_refused_by_name() {
+        let (marker, key, _) = sample();
+        let page = marker.encode(&key);
+        let mut newer = page.clone();
+        newer[8..10].copy_from_slice(&(VERSION + 1).to_le_bytes());
+        let path = Path::new("v");
+        assert!(matches!(
+            Marker::choose(&newer, &newer, path),
+            Err(VolumeError::UnknownVersion { found, known: VERSION, .. }) if found == VERSION + 1
+        ));
+        // One feature, named.
+        let body_len = 4;
+        let mut with_feature = page[..BODY_AT].to_vec();
+        let mut body = vec![1, 0, 6];
+        body.extend_from_slice(b"zstd-9");
+        body.extend_from_slice(&[0, 0]);
+        with_feature[12..16].copy_from_slice(&(body.len() as u32).to_le_bytes());
+        with_feature.extend_from_slice(&body);
+        with_feature.extend_from_slice(&page[BODY_AT + body_len..BODY_AT + body_len + 32]);
+        let hash = sha256(&[&with_feature]);
+        with_feature.extend_from_slice(&hash);
+        with_feature.resize(PAGE, 0);
+        for (a, b) in [
+            (&with_feature, &with_feature),
+            (&with_feature, &page),
+            (&page, &with_feature),
+        ] {
+            assert!(matches!(
+                Marker::choose(a, b, path),
+                Err(VolumeError::UnknownFeature { feature, .. }) if feature == "zstd-9"
+            ));
         }
     }
 
