@@ -480,7 +480,7 @@ impl Filesystem for RekeyFs {
                 let make = || directory.create_node(&caller, name, kind, device, owner);
                 self.noting(request, &parent, make)?
             };
-            self.tree.remember(&parent, stored, &attributes);
+            self.tree.remember_made(&parent, name, stored, &attributes);
             Ok(attributes)
         }, made => self.send_entry(reply, &made));
     }
@@ -501,7 +501,7 @@ impl Filesystem for RekeyFs {
             let directory = self.tree.directory(&parent)?;
             let make = || directory.create_directory(&caller, name, owner);
             let (stored, attributes) = self.noting(request, &parent, make)?;
-            self.tree.remember(&parent, stored, &attributes);
+            self.tree.remember_made(&parent, name, stored, &attributes);
             Ok(attributes)
         }, made => self.send_entry(reply, &made));
     }
@@ -536,7 +536,7 @@ impl Filesystem for RekeyFs {
             let target = target.as_os_str().as_bytes();
             let make = || directory.create_symlink(&caller, name, target, owner);
             let (stored, attributes) = self.noting(request, &parent, make)?;
-            self.tree.remember(&parent, stored, &attributes);
+            self.tree.remember_made(&parent, name, stored, &attributes);
             Ok(attributes)
         }, made => self.send_entry(reply, &made));
     }
@@ -578,7 +578,7 @@ impl Filesystem for RekeyFs {
                 self.tree.sync_way_to(&parent)?;
             }
             let (stored, attributes) = self.tree.directory(&parent)?.link(&object, new_name)?;
-            self.tree.remember(&parent, stored, &attributes);
+            self.tree.remember_made(&parent, new_name, stored, &attributes);
             Ok(attributes)
         }, made => self.send_entry(reply, &made));
     }
@@ -894,7 +894,7 @@ impl Filesystem for RekeyFs {
             let directory = self.tree.directory(&parent)?;
             let make = || directory.create_file(&caller, name, owner);
             let (stored, handle, attributes) = self.noting(request, &parent, make)?;
-            self.tree.remember(&parent, stored, &attributes);
+            self.tree.remember_made(&parent, name, stored, &attributes);
             let object = OpenFile::new(attributes.inode, handle, caller, flags);
             Ok((OpenObject::File(object), attributes))
         }, (object, made) => {

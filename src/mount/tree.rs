@@ -422,6 +422,28 @@ impl Tree {
         Ok(found)
     }
 
+    /// Remembers what was made under a name a moment ago: a reseal may have moved it since.
+    pub fn remember_made(
+        &self,
+        parent: &Arc<Node>,
+        name: &OsStr,
+        stored: CString,
+        made: &Attributes,
+    ) -> Arc<Node> {
+        let _names = self.names.read();
+        let stored = match self.directory_locked(parent) {
+            Ok(directory) if directory.attributes(&stored).is_err() => {
+                match directory.lookup(name) {
+                    Ok((moved, found)) if found.inode == made.inode => moved,
+                    // Gone again.
+                    _ => stored,
+                }
+            }
+            _ => stored,
+        };
+        self.remember(parent, stored, made)
+    }
+
     /// The node that a name means, if the kernel knows it.
     fn known(&self, directory: &Directory, stored: &std::ffi::CStr) -> Option<Arc<Node>> {
         let inode = directory.attributes(stored).ok()?.inode;

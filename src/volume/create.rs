@@ -396,6 +396,14 @@ impl Directory {
     ) -> Result<(CString, Attributes), VolumeError> {
         self.volume().made.name(self, &stored);
         let object = self.object(&stored)?;
+        let stat = self.volume().backing.stat(object.as_fd());
+        let stat = stat.map_err(failed("stat"))?;
+        if stat.st_nlink > 1 || matches!(Kind::of(stat.st_mode), Some(Kind::File | Kind::Directory))
+        {
+            // Found by its name: somebody who can write there has put something else in its place,
+            // to have it given away.
+            return Err(failed("make")(Errno::STALE));
+        }
         self.give_to(object.as_fd(), owner)?;
         let attributes = self.volume().attributes_of(&object)?;
         Ok((stored, attributes))

@@ -124,12 +124,12 @@ impl Directory {
             .st_ino;
         // One for each directory: a reseal changes what everybody works with. Somebody may have put
         // another header, or the same one, into another directory.
-        let known = |open: &HashMap<u64, Weak<Self>>| {
-            open.get(&inode)
-                .and_then(Weak::upgrade)
-                .filter(|known| Arc::ptr_eq(&known.envelope, &envelope))
-        };
-        if let Some(known) = known(&volume.directories.lock()) {
+        let known = |open: &HashMap<u64, Weak<Self>>| open.get(&inode).and_then(Weak::upgrade);
+        // Whatever is found is dropped without the lock, which its own dropping takes.
+        let found = known(&volume.directories.lock());
+        if let Some(known) = found
+            && Arc::ptr_eq(&known.envelope, &envelope)
+        {
             return Ok(known);
         }
         let keys = Keys::open(
@@ -138,9 +138,11 @@ impl Directory {
             volume.own_caller(),
             ObjectKey::names,
         )?;
+        let _other;
         let mut open = volume.directories.lock();
-        if let Some(known) = known(&open) {
-            return Ok(known);
+        match known(&open) {
+            Some(known) if Arc::ptr_eq(&known.envelope, &envelope) => return Ok(known),
+            found => _other = found,
         }
         let directory = Arc::new(Self {
             volume: Arc::clone(volume),

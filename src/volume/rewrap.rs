@@ -128,6 +128,15 @@ impl Envelope {
     ) -> Result<Arc<Self>, VolumeError> {
         let mut table = volume.envelopes.lock();
         if let Some(envelope) = table.get(&stat.st_ino).and_then(std::sync::Weak::upgrade) {
+            drop(table);
+            let found = envelope.chosen.read().header.object_type;
+            if found != object_type {
+                // A link to the same header where another kind of object is to be.
+                return Err(VolumeError::WrongType {
+                    expected: object_type as u8,
+                    found: found as u8,
+                });
+            }
             return Ok(envelope);
         }
         let (chosen, _) = Self::read(volume, fd.as_fd(), object_type)?;
