@@ -419,7 +419,9 @@ fn what_was_cut_off_does_not_come_back_with_an_append() {
         let part = Op::Write(shrunk - 20, 10, 0xaa);
         let whole = Op::Write(shrunk - shrunk % CHUNK, shrunk % CHUNK, 0xab);
         for between in [Op::Reopen, Op::Sync, part, whole] {
-            for longer in [Op::Append(40, 0xa9), Op::Len(shrunk + 9000)] {
+            // The last one has the chunk in its middle.
+            let over = Op::Write(shrunk - shrunk % CHUNK - 50, 3 * CHUNK, 0xac);
+            for longer in [Op::Append(40, 0xa9), Op::Len(shrunk + 9000), over] {
                 let shrink = Op::Len(shrunk);
                 let ops = [shrink, Op::Sync, between, longer, Op::Reopen];
                 cut_everywhere(&world, &ops, 5);

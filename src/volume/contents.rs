@@ -396,6 +396,8 @@ impl File {
         let (first, last) = (part.first(), part.last());
         let mut stale = false;
         let mut pages = vec![Page::ZERO; (last - first + 1) as usize];
+        let end = len / PAGE;
+        let mut end_is_seen = len.is_multiple_of(PAGE) || !(first..=last).contains(&end);
         for index in [first, last] {
             let start = index * PAGE;
             let low = part.offset.max(start) - start;
@@ -407,16 +409,20 @@ impl File {
                 self.read_pages(group, index, &mut pages[at..=at])?;
                 stale |= !is_zero(&pages[at].0[valid..]);
                 pages[at].0[valid..].fill(0);
-            } else if (1..PAGE as usize).contains(&valid) && self.promises() {
-                // What lies behind the end on the medium counts nevertheless: the page may be back
-                // after a power cut, in a file that is longer by then.
-                let mut page = [Page::ZERO];
-                stale |= self.read_pages(group, index, &mut page).is_err()
-                    || !is_zero(&page[0].0[valid..]);
+                end_is_seen |= index == end;
             }
             if first == last {
                 break;
             }
+        }
+        if !end_is_seen && self.promises() {
+            // All that can be read of the chunk in which the file ends is replaced. What lies behind
+            // the end on the medium counts nevertheless: the page may be back after a power cut, in
+            // a file that is longer by then.
+            let mut page = [Page::ZERO];
+            let behind = chunk_len(end, len)..;
+            stale |=
+                self.read_pages(group, end, &mut page).is_err() || !is_zero(&page[0].0[behind]);
         }
         part.lay_over(&mut pages);
         Ok((pages, stale))
