@@ -52,6 +52,8 @@ impl Progress for Bar {
 
 impl Check {
     pub fn run(&self, settings: &Settings) -> Result<(), Fault> {
+        // Directories that wait to be looked at are open.
+        crate::sys::raise_open_files();
         let keys: Result<Arc<dyn KeyService>, String> = match settings.open() {
             Ok(kms) => Ok(kms),
             Err(fault) if self.repair => return Err(fault),

@@ -196,7 +196,9 @@ impl Mount {
         // It has said why on the standard error that it shares with this process.
         let status = child.wait().map_err(failed)?;
         let _ = clear_dead(&super::umount::resolve(&self.mountpoint));
-        std::process::exit(status.code().unwrap_or(Exit::Failed as i32));
+        // Zero: it was told to end before it answered.
+        let code = status.code().filter(|code| *code != 0);
+        std::process::exit(code.unwrap_or(Exit::Failed as i32));
     }
 }
 
@@ -265,7 +267,8 @@ fn go_to_background_when_it_answers(mountpoint: &Path) -> Result<(), Fault> {
     std::thread::Builder::new()
         .name("ready".to_owned())
         .spawn(move || {
-            let answers = rustix::fs::statfs(&mountpoint).is_ok();
+            // An error is an answer, too, but for the kernel's own of a connection that has ended.
+            let answers = rustix::fs::statfs(&mountpoint).err() != Some(rustix::io::Errno::NOTCONN);
             // Else it is the directory below that has answered, the mount being gone again.
             if answers && mounted_at(&mountpoint).is_some_and(|entry| entry.ours) {
                 go_to_background();

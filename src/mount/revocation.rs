@@ -11,6 +11,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use fuser::{INodeNo, Notifier};
@@ -177,7 +178,7 @@ impl Watcher {
 
     /// Lets the kernel write back and drop what it has of files, several at once.
     fn invalidate(&self, numbers: Vec<u64>) {
-        let (count, deadline) = (numbers.len(), Instant::now() + DRAIN);
+        let count = numbers.len();
         let queue = Arc::new(Mutex::new(numbers));
         let (done, finished) = std::sync::mpsc::channel();
         for _ in 0..DROPPERS.min(count) {
@@ -193,9 +194,8 @@ impl Watcher {
                             return;
                         };
                         let result = notifier.inval_inode(INodeNo(number), 0, 0);
-                        if done.send((number, result)).is_err() {
-                            return;
-                        }
+                        // Nobody may listen any more; the rest is dropped all the same.
+                        let _ = done.send((number, result));
                     }
                 });
             if let Err(e) = spawned {
@@ -204,15 +204,22 @@ impl Watcher {
         }
         drop(done);
         for left in (1..=count).rev() {
-            match finished.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match finished.recv_timeout(DRAIN) {
                 Ok((_, Ok(()))) => {}
                 // The kernel knows no such inode any more.
                 Ok((_, Err(e))) if e.kind() == std::io::ErrorKind::NotFound => {}
                 Ok((number, Err(e))) => {
                     log::warn!("inode {number}: cached pages could not be dropped: {e}");
                 }
-                Err(_) => {
-                    log::error!("write-back of {left} files took longer than {DRAIN:?}");
+                Err(RecvTimeoutError::Timeout) => {
+                    log::error!("nothing of {left} files was written back for {DRAIN:?}");
+                    return;
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    // There was no thread at all.
+                    while let Some(number) = queue.lock().pop() {
+                        let _ = self.notifier.inval_inode(INodeNo(number), 0, 0);
+                    }
                     return;
                 }
             }

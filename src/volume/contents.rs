@@ -468,7 +468,9 @@ impl File {
         if group.page.sealings + pages.len() as u64 > MOST_SEALINGS {
             return Err(VolumeError::NoncesUsedUp { group: part.group });
         }
-        if self.must_wait(group, part) {
+        // Also what nobody was promised, if something lies behind the end: the clean page must be
+        // durable before the file is longer.
+        if self.must_wait(group, part) || stale && self.promises() {
             return self.hold(Some(group), part, len, &pages, stale);
         }
         self.farthest.fetch_max(part.end(), Ordering::AcqRel);

@@ -424,8 +424,8 @@ impl Directory {
         self.volume().note_other_change(object.as_fd());
         // The object may be durable where it is, and that name may go: what this one stands on must
         // be durable, too.
-        self.write_companion(&stored, self.volume().is_strict())?;
         self.sync_new_header()?;
+        self.write_companion(&stored, self.volume().is_strict())?;
         self.volume()
             .backing
             .link_at(object.as_fd(), self.fd(), &stored.name)

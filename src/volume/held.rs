@@ -410,7 +410,8 @@ impl File {
             .get(&group)
             .and_then(|waiting| waiting.iter().position(|index| *index == tail))
         else {
-            return Ok(());
+            // Let down before, and the sync after that has failed.
+            return self.sync_contents(true);
         };
         self.land_groups(None, &BTreeMap::from([(group, vec![tail])]))?;
         if let Some(waiting) = groups.get_mut(&group) {

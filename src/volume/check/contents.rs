@@ -92,7 +92,8 @@ impl State<'_> {
         let file = File::open(&envelope, own, false)?;
         let (bytes, lost) = verify(&file, |_, _| Ok(()))?;
         self.check_attributes(&job.object, &*file)?;
-        if file.is_unsettled() {
+        // Without the volume file nothing tells which sessions have ended.
+        if file.is_unsettled() && self.lost.is_none() {
             self.interrupted(
                 &job.path,
                 "a session ended while it was being written",

@@ -69,6 +69,7 @@ impl State<'_> {
     fn walk_from_root(&self, files: &SyncSender<Job>) -> Result<(), VolumeError> {
         let path = PathBuf::from("/");
         let fd = self.volume.reopen_root()?;
+        let mut lost = self.lost.is_some();
         let directory = match self.volume.root() {
             Ok(root) => {
                 self.check_reseal(&path, &root);
@@ -77,6 +78,7 @@ impl State<'_> {
             Err(e) => {
                 let fact = format!("the names in it cannot be opened: {e}");
                 self.found(&path, trouble_of(&e), &fact);
+                lost |= trouble_of(&e) == Trouble::Damaged;
                 None
             }
         };
@@ -85,7 +87,7 @@ impl State<'_> {
         }
         let mut places = vec![Place {
             fd,
-            reachable: directory.is_some() && self.lost.is_none(),
+            reachable: !lost,
             directory,
             path,
         }];
@@ -237,11 +239,14 @@ impl State<'_> {
             }
         };
         self.check_slots(&path, fd.as_fd());
+        let mut lost = false;
         let directory = match Directory::open_object(self.volume, object) {
             Ok(directory) => Some(directory),
             Err(e) => {
                 let fact = format!("the names in it cannot be opened: {e}");
                 self.found(&path, trouble_of(&e), &fact);
+                // A key that does not open it now may do so again.
+                lost = trouble_of(&e) == Trouble::Damaged;
                 None
             }
         };
@@ -255,7 +260,7 @@ impl State<'_> {
         }
         Some(Place {
             fd,
-            reachable: reachable && directory.is_some(),
+            reachable: reachable && !lost,
             directory,
             path,
         })
