@@ -149,7 +149,7 @@ impl Mount {
         };
         unmount_on_signals(&mountpoint)?;
         if self.notify {
-            go_to_background_when_it_answers(&mountpoint)?;
+            go_to_background();
         }
         let unsettled = mounted.serve()?;
         if unsettled.is_empty() {
@@ -179,6 +179,9 @@ impl Mount {
         if !self.options.is_empty() {
             command.arg("-o").arg(self.options.join(","));
         }
+        // As the daemon knows it, before it is mounted.
+        let mountpoint = self.mountpoint.canonicalize();
+        let mountpoint = mountpoint.unwrap_or_else(|_| super::umount::resolve(&self.mountpoint));
         let mut child = command
             .args(["-f", "--notify"])
             .stdout(Stdio::piped())
@@ -191,11 +194,26 @@ impl Mount {
                 .map_err(failed)?;
         }
         if line.trim_end() == READY {
-            return Ok(());
+            // Whether it answers can only be asked from here: a daemon that waits for itself could
+            // not even be killed.
+            let answers = rustix::fs::statfs(&mountpoint).err() != Some(rustix::io::Errno::NOTCONN);
+            if answers && mounted_at(&mountpoint).is_some_and(|entry| entry.ours) {
+                return Ok(());
+            }
+            // It is on its way out, or somebody has unmounted it already.
+            if child.wait().map_err(failed)?.success() {
+                return Ok(());
+            }
+            let _ = clear_dead(&mountpoint);
+            let fact = format!(
+                "{}: the mount ended before it answered",
+                mountpoint.display()
+            );
+            return Err(Fault::new(Exit::Failed, fact).hint("rekeyfs mount -f shows why"));
         }
         // It has said why on the standard error that it shares with this process.
         let status = child.wait().map_err(failed)?;
-        let _ = clear_dead(&super::umount::resolve(&self.mountpoint));
+        let _ = clear_dead(&mountpoint);
         // Zero: it was told to end before it answered.
         let code = status.code().filter(|code| *code != 0);
         std::process::exit(code.unwrap_or(Exit::Failed as i32));
@@ -260,25 +278,7 @@ fn unmount_on_signals(mountpoint: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Waits, on a thread of its own, until requests are answered: what keeps the threads that do from
-/// starting, a limit of memory say, is told to whoever has asked for the mount.
-fn go_to_background_when_it_answers(mountpoint: &Path) -> Result<(), Fault> {
-    let mountpoint = mountpoint.to_owned();
-    std::thread::Builder::new()
-        .name("ready".to_owned())
-        .spawn(move || {
-            // An error is an answer, too, but for the kernel's own of a connection that has ended.
-            let answers = rustix::fs::statfs(&mountpoint).err() != Some(rustix::io::Errno::NOTCONN);
-            // Else it is the directory below that has answered, the mount being gone again.
-            if answers && mounted_at(&mountpoint).is_some_and(|entry| entry.ours) {
-                go_to_background();
-            }
-        })
-        .map_err(|e| Fault::new(Exit::Failed, format!("start a thread: {e}")))?;
-    Ok(())
-}
-
-/// Tells the starting process that the mount answers, and lets go of its terminal.
+/// Tells the starting process that it is mounted, and lets go of its terminal.
 fn go_to_background() {
     // Not the leader of a process group: the shell's session and its signals are left behind.
     let _ = rustix::process::setsid();
