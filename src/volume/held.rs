@@ -74,8 +74,11 @@ impl Pages {
         self.waiting.get(&index).or_else(|| self.flying.get(&index))
     }
 
+    /// What keeps writers from the medium: pages, a cut that waits, and an end that waits, also when
+    /// its pages are down and the size that says so is not.
     fn count(&self) -> usize {
-        self.waiting.len() + self.flying.len() + usize::from(self.anew)
+        let ends = usize::from(self.anew) + usize::from(self.base.is_some());
+        self.waiting.len() + self.flying.len() + ends
     }
 }
 
@@ -237,6 +240,7 @@ impl File {
             .collect();
         let mut pages = self.held.pages.lock();
         let was_empty = pages.waiting.is_empty();
+        let before = pages.count();
         self.farthest.fetch_max(part.end(), Ordering::AcqRel);
         if part.end() > len {
             pages.base.get_or_insert(len);
@@ -245,7 +249,6 @@ impl File {
         // Also of a write that ends before the end: the file may become longer before what it has
         // made clean is durable.
         pages.stale |= stale;
-        let before = pages.count();
         let replaced: Vec<_> = composed
             .into_iter()
             .map(|(index, page)| pages.waiting.insert(index, page))

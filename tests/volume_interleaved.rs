@@ -1,0 +1,340 @@
+//! Two operations on one file at once: the second one is done between any two system calls of the
+//! first. What both leave behind is what one after the other leaves.
+//!
+//! Where the second has to wait for a lock of the first, the first goes on after a moment, and they
+//! are one after the other anyway: what is expected does not depend on the time.
+
+mod support;
+
+use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::ThreadId;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rekeyfs::volume::backing::{Backing, System};
+use rekeyfs::volume::{File, Reseal};
+use rustix::fs::{FallocateFlags, Timestamps};
+use rustix::io::Errno;
+use support::{Keys, copy_tree, keys, read_all, temporary};
+
+const CHUNK: usize = 4096;
+const GROUP: usize = 64 * CHUNK;
+/// How long a call waits for an operation that waits for it.
+const MOMENT: Duration = Duration::from_millis(4);
+
+/// Lets somebody else work before the n-th changing call of one thread.
+struct Between {
+    turn: Mutex<Option<Turn>>,
+    calls: AtomicU64,
+}
+
+struct Turn {
+    thread: ThreadId,
+    at: u64,
+    go: Sender<()>,
+    done: Receiver<()>,
+}
+
+impl Between {
+    fn pass(&self) {
+        let mut turn = self.turn.lock();
+        let Some(expected) = turn.as_ref() else {
+            return;
+        };
+        if expected.thread != std::thread::current().id()
+            || self.calls.fetch_add(1, Ordering::SeqCst) != expected.at
+        {
+            return;
+        }
+        let Some(Turn { go, done, .. }) = turn.take() else {
+            return;
+        };
+        drop(turn);
+        go.send(()).expect("somebody waits");
+        let _ = done.recv_timeout(MOMENT);
+    }
+}
+
+impl Backing for Between {
+    fn write(
+        &self,
+        fd: BorrowedFd<'_>,
+        buffers: &mut [IoSlice<'_>],
+        offset: u64,
+    ) -> Result<(), (usize, Errno)> {
+        self.pass();
+        System.write(fd, buffers, offset)
+    }
+
+    fn write_durable(&self, fd: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> Result<(), Errno> {
+        self.pass();
+        System.write_durable(fd, bytes, offset)
+    }
+
+    fn truncate(&self, fd: BorrowedFd<'_>, len: u64) -> Result<(), Errno> {
+        self.pass();
+        System.truncate(fd, len)
+    }
+
+    fn allocate(
+        &self,
+        fd: BorrowedFd<'_>,
+        flags: FallocateFlags,
+        offset: u64,
+        len: u64,
+    ) -> Result<(), Errno> {
+        self.pass();
+        System.allocate(fd, flags, offset, len)
+    }
+
+    fn sync(&self, fd: BorrowedFd<'_>, data_only: bool) -> Result<(), Errno> {
+        self.pass();
+        System.sync(fd, data_only)
+    }
+
+    fn set_times_of(&self, fd: BorrowedFd<'_>, times: &Timestamps) -> Result<(), Errno> {
+        self.pass();
+        System.set_times_of(fd, times)
+    }
+}
+
+/// What can be done to a file, and to a model of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Op {
+    /// At an offset, or at the end.
+    Write(Option<usize>, usize, u8),
+    SetLen(usize),
+    Punch(usize, usize),
+    Land,
+    Sync,
+    Reseal,
+}
+
+impl Op {
+    fn apply(self, keys: &Keys, file: &File) {
+        match self {
+            Op::Write(at, len, byte) => {
+                let at = at.map_or(file.len(), |at| at as u64);
+                assert_eq!(file.write(at, &vec![byte; len]).expect("write"), len);
+            }
+            Op::SetLen(len) => file.set_len(len as u64).expect("set_len"),
+            Op::Punch(at, len) => file.punch(at as u64, len as u64).expect("punch"),
+            Op::Land => file.land().expect("land"),
+            Op::Sync => file.sync(true).expect("sync"),
+            Op::Reseal => {
+                let reseal = Reseal::of_file(file.envelope(), &keys.caller).expect("reseal");
+                reseal.run().expect("reseal");
+            }
+        }
+    }
+
+    fn model(self, bytes: &mut Vec<u8>) {
+        match self {
+            Op::Write(at, len, byte) => {
+                let at = at.unwrap_or(bytes.len());
+                let end = bytes.len().max(at + len);
+                bytes.resize(end, 0);
+                bytes[at..at + len].fill(byte);
+            }
+            Op::SetLen(len) => bytes.resize(len, 0),
+            Op::Punch(at, len) => {
+                let end = bytes.len().min(at + len);
+                if at < end {
+                    bytes[at..end].fill(0);
+                }
+            }
+            Op::Land | Op::Sync | Op::Reseal => {}
+        }
+    }
+}
+
+/// One group, and a tail.
+fn contents() -> Vec<u8> {
+    (0..GROUP + CHUNK + 100)
+        .map(|i| (i / 7) as u8 | 1)
+        .collect()
+}
+
+const SECOND: &[Op] = &[
+    Op::Write(None, CHUNK, 0xa1),
+    Op::Write(None, 300, 0xa2),
+    Op::Write(Some(3 * CHUNK), CHUNK, 0xa3),
+    Op::Write(Some(GROUP - CHUNK - 10), 2 * CHUNK, 0xa4),
+    Op::Write(Some(2 * GROUP + 5), 700, 0xa5),
+    Op::SetLen(0),
+    Op::SetLen(4 * CHUNK + 9),
+    Op::SetLen(3 * GROUP),
+    Op::Punch(2 * CHUNK, 3 * CHUNK + 5),
+    Op::Land,
+    Op::Sync,
+];
+
+/// Every second operation at every call of `first`, on a file to which `before` was done.
+fn whatever_comes_between(before: &[Op], first: Op) {
+    let dir = temporary();
+    let keys = keys(dir.path());
+    keys.init(&dir.path().join("template"));
+    let volume = keys.open(&dir.path().join("template"));
+    let root = volume.root().expect("root");
+    let file = keys.create(&root, "file").expect("create");
+    file.write(0, &contents()).expect("write");
+    drop((file, root));
+    assert!(volume.close().expect("close").is_empty());
+    drop(volume);
+
+    for second in SECOND {
+        let mut at = 0;
+        while interleaved(&keys, dir.path(), before, first, *second, at) {
+            at += 1;
+        }
+        assert!(at > 0, "{first:?} changes nothing");
+    }
+}
+
+/// Tells whether there was an n-th call.
+fn interleaved(
+    keys: &Keys,
+    dir: &std::path::Path,
+    before: &[Op],
+    first: Op,
+    second: Op,
+    at: u64,
+) -> bool {
+    let what = format!("{before:?}, {second:?} before call {at} of {first:?}");
+    let path = dir.join("volume");
+    copy_tree(&dir.join("template"), &path);
+    let backing = Arc::new(Between {
+        turn: Mutex::new(None),
+        calls: AtomicU64::new(0),
+    });
+    let volume = keys.open_on(backing.clone(), &path).expect("open");
+    let root = volume.root().expect("root");
+    let file = keys.open_file(&root, "file").expect("open");
+    let mut model = contents();
+    for op in before {
+        op.apply(keys, &file);
+        op.model(&mut model);
+    }
+    let expected = [[first, second], [second, first]].map(|order| {
+        let mut bytes = model.clone();
+        order.iter().for_each(|op| op.model(&mut bytes));
+        bytes
+    });
+    let (go, gone) = channel();
+    let (finished, done) = channel();
+    *backing.turn.lock() = Some(Turn {
+        thread: std::thread::current().id(),
+        at,
+        go,
+        done,
+    });
+    let came = std::thread::scope(|scope| {
+        let file: &File = &file;
+        let other = scope.spawn(move || {
+            let came = gone.recv().is_ok();
+            if came {
+                second.apply(keys, file);
+                let _ = finished.send(());
+            }
+            came
+        });
+        first.apply(keys, file);
+        drop(backing.turn.lock().take());
+        other.join().expect("the second operation")
+    });
+    if came {
+        let found = read_all(&file).unwrap_or_else(|e| panic!("{what}: {e}"));
+        assert!(
+            expected.contains(&found),
+            "{what}: {}",
+            told(&expected, &found)
+        );
+        drop((file, root));
+        assert!(volume.close().expect("close").is_empty(), "{what}");
+        drop(volume);
+        let volume = keys.open(&path);
+        let root = volume.root().expect("root");
+        let file = keys.open_file(&root, "file");
+        let file = file.unwrap_or_else(|e| panic!("{what}: {e}"));
+        let again = read_all(&file).unwrap_or_else(|e| panic!("{what}, remounted: {e}"));
+        assert!(
+            again == found,
+            "{what}, remounted: {}",
+            told(&[found], &again)
+        );
+    }
+    std::fs::remove_dir_all(&path).expect("remove");
+    came
+}
+
+/// How what was found differs from what was expected.
+fn told(expected: &[Vec<u8>], found: &[u8]) -> String {
+    let differs = |bytes: &Vec<u8>| {
+        let at = (0..bytes.len().min(found.len())).find(|at| bytes[*at] != found[*at]);
+        format!(
+            "{} bytes of {}, other from {at:?}",
+            found.len(),
+            bytes.len()
+        )
+    };
+    expected.iter().map(differs).collect::<Vec<_>>().join("; ")
+}
+
+#[test]
+fn changes_that_are_let_down() {
+    whatever_comes_between(&[Op::Write(Some(CHUNK), 5 * CHUNK, 1)], Op::Land);
+    whatever_comes_between(&[Op::Write(Some(CHUNK), 5 * CHUNK, 1)], Op::Sync);
+}
+
+#[test]
+fn an_end_that_is_let_down() {
+    whatever_comes_between(&[Op::Write(None, 900, 1)], Op::Land);
+    whatever_comes_between(&[Op::Write(None, GROUP, 1)], Op::Sync);
+}
+
+#[test]
+fn a_file_that_was_emptied_and_written_again() {
+    let emptied = [Op::SetLen(0), Op::Write(None, GROUP + 2 * CHUNK, 1)];
+    whatever_comes_between(&emptied, Op::Land);
+    whatever_comes_between(&[Op::SetLen(0), Op::Write(None, 500, 1)], Op::Sync);
+    whatever_comes_between(&[Op::SetLen(0)], Op::Land);
+}
+
+#[test]
+fn what_a_shrink_has_left_is_let_down() {
+    let cut = [Op::SetLen(7 * CHUNK + 50), Op::Write(None, 60, 1)];
+    whatever_comes_between(&cut, Op::Land);
+    whatever_comes_between(&cut, Op::Sync);
+}
+
+#[test]
+fn writes_of_what_is_promised_and_what_is_not() {
+    whatever_comes_between(&[], Op::Write(None, 2 * CHUNK, 2));
+    whatever_comes_between(&[], Op::Write(Some(4 * CHUNK), 3 * CHUNK, 2));
+    whatever_comes_between(&[Op::Punch(0, 9 * CHUNK)], Op::Write(Some(CHUNK), CHUNK, 2));
+    whatever_comes_between(&[Op::SetLen(0), Op::Sync], Op::Write(None, 2 * CHUNK, 2));
+}
+
+#[test]
+fn lengths_and_holes() {
+    for first in [
+        Op::SetLen(0),
+        Op::SetLen(5 * CHUNK + 8),
+        Op::SetLen(3 * GROUP + 1),
+        Op::Punch(CHUNK + 7, 4 * CHUNK),
+    ] {
+        whatever_comes_between(&[], first);
+        whatever_comes_between(&[Op::Write(Some(2 * CHUNK), CHUNK, 1)], first);
+    }
+}
+
+#[test]
+fn a_reseal() {
+    whatever_comes_between(&[], Op::Reseal);
+    whatever_comes_between(&[Op::Write(None, CHUNK, 1)], Op::Reseal);
+    whatever_comes_between(&[Op::SetLen(0), Op::Write(None, CHUNK, 1)], Op::Reseal);
+}
