@@ -19,7 +19,7 @@ os.environ["REKEYFS_KEYSTORE"] = keystore
 EXT4_IOC_SHUTDOWN, NOLOGFLUSH = 0x8004587d, 2
 LARGEST, CHUNK = 400_000, 4096
 ALIASES = ["alias/rekeyfs", "alias/other"]
-counts = dict.fromkeys(["rounds", "operations", "bytes", "fsyncs", "rewraps", "renames", "links", "files_judged", "directories_judged",
+counts = dict.fromkeys(["rounds", "operations", "bytes", "fsyncs", "rewraps", "reseals", "renames", "links", "files_judged", "directories_judged",
                         "changes_undone", "new_files_lost", "new_directories_lost", "new_chunks_unreadable", "left_behind", "damaged_remains"], 0)
 turn, last = 0, ""
 
@@ -117,7 +117,13 @@ def operate():
         rewrapped.keys = (rewrapped.keys or list(arns.values())) + [arns[key]]
         os.setxattr(path, "user.kms.key_id", key.encode()); told()
         rewrapped.keys = [arns[key]]; counts["rewraps"] += 1
-    elif kind < 0.88 and len(directories) < 8:
+    elif kind < 0.855:
+        # Goes on by itself, also after the cut. Nothing is promised of it but that nothing is lost.
+        resealed = path if rng.random() < 0.5 else rng.choice(directories).path
+        try: os.setxattr(resealed, "user.kms.data_key", b"new"); counts["reseals"] += 1
+        except OSError as e:
+            if e.errno != errno.EBUSY: raise
+    elif kind < 0.89 and len(directories) < 8:
         directory = rng.choice(directories); made = Directory(f"{directory.path}/{new_name()}", directory)
         if len(made.path) > len(mnt) + 700: return
         directories.append(made); os.mkdir(made.path)

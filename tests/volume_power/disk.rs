@@ -15,6 +15,15 @@ use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
 const PAGE: usize = 4096;
+const SECTOR: usize = 512;
+
+/// What the medium writes as a whole.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Whole {
+    Pages,
+    /// A page may have some sectors of one version and some of another.
+    Sectors,
+}
 
 type Page = Box<[u8; PAGE]>;
 
@@ -121,8 +130,14 @@ impl Disk {
     }
 
     /// Calls `check` with states of the medium: at most `most` of each moment, all of them if there
-    /// are no more.
-    pub fn cuts(&self, most: usize, mut random: impl FnMut() -> u64, mut check: impl FnMut(&Cut)) {
+    /// are no more. Of torn pages there are always more.
+    pub fn cuts(
+        &self,
+        whole: Whole,
+        most: usize,
+        mut random: impl FnMut() -> u64,
+        mut check: impl FnMut(&Cut),
+    ) {
         let events = self.events.lock();
         let mut pages: BTreeMap<u64, Vec<Version<'_>>> = BTreeMap::new();
         let mut durable: BTreeMap<u64, Option<&Page>> = BTreeMap::new();
@@ -190,6 +205,10 @@ impl Disk {
                 .map(Vec::len)
                 .try_fold(sizes.len(), usize::checked_mul)
                 .unwrap_or(usize::MAX);
+            let total = match whole {
+                Whole::Sectors if !pages.is_empty() => usize::MAX,
+                _ => total,
+            };
             for number in 0..total.min(most) {
                 let mut pick = number;
                 let mut choose = |n: usize| {
@@ -215,10 +234,20 @@ impl Disk {
                     let last_cut = last_cut.max().unwrap_or(0);
                     let possible: Vec<_> =
                         versions.iter().filter(|v| v.after == last_cut).collect();
-                    if let Content::Is(page) =
-                        possible[choose(versions.len()) % possible.len()].content
-                    {
-                        put(&mut image, *index, page);
+                    let mut chosen = || possible[choose(versions.len()) % possible.len()].content;
+                    match whole {
+                        Whole::Pages => {
+                            if let Content::Is(page) = chosen() {
+                                put(&mut image, *index, page);
+                            }
+                        }
+                        Whole::Sectors => {
+                            for sector in 0..PAGE / SECTOR {
+                                if let Content::Is(page) = chosen() {
+                                    put_sector(&mut image, *index, sector, page);
+                                }
+                            }
+                        }
                     }
                 }
                 image.resize(size as usize, 0);
@@ -236,6 +265,18 @@ fn put(image: &mut Vec<u8>, index: u64, page: Option<&Page>) {
     match page {
         Some(page) => image[at..at + PAGE].copy_from_slice(&page[..]),
         None => image[at..at + PAGE].fill(0),
+    }
+}
+
+fn put_sector(image: &mut Vec<u8>, index: u64, sector: usize, page: Option<&Page>) {
+    let (from, to) = (sector * SECTOR, (sector + 1) * SECTOR);
+    let at = index as usize * PAGE;
+    if image.len() < at + PAGE {
+        image.resize(at + PAGE, 0);
+    }
+    match page {
+        Some(page) => image[at + from..at + to].copy_from_slice(&page[from..to]),
+        None => image[at + from..at + to].fill(0),
     }
 }
 
