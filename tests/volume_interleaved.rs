@@ -8,6 +8,7 @@ mod support;
 
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -15,8 +16,10 @@ use std::thread::ThreadId;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rekeyfs::kms::Kms;
+use rekeyfs::kms::service::ReEncryptRequest;
 use rekeyfs::volume::backing::{Backing, System};
-use rekeyfs::volume::{File, Reseal};
+use rekeyfs::volume::{Crash, File, OpenOptions, Reseal, RewrapRequest, Volume};
 use rustix::fs::{FallocateFlags, Timestamps};
 use rustix::io::Errno;
 use support::{Keys, copy_tree, keys, read_all, temporary};
@@ -27,9 +30,12 @@ const GROUP: usize = 64 * CHUNK;
 const MOMENT: Duration = Duration::from_millis(4);
 
 /// Lets somebody else work before the n-th changing call of one thread.
+#[derive(Default)]
 struct Between {
     turn: Mutex<Option<Turn>>,
     calls: AtomicU64,
+    /// Inodes that the thread has synced.
+    synced: Mutex<Vec<u64>>,
 }
 
 struct Turn {
@@ -93,6 +99,9 @@ impl Backing for Between {
 
     fn sync(&self, fd: BorrowedFd<'_>, data_only: bool) -> Result<(), Errno> {
         self.pass();
+        if let Ok(stat) = rustix::fs::fstat(fd) {
+            self.synced.lock().push(stat.st_ino);
+        }
         System.sync(fd, data_only)
     }
 
@@ -111,7 +120,11 @@ enum Op {
     Punch(usize, usize),
     Land,
     Sync,
+    /// A write, and an fsync after it.
+    WriteSync(usize, usize, u8),
+    Rewrap,
     Reseal,
+    Stat,
 }
 
 impl Op {
@@ -125,6 +138,25 @@ impl Op {
             Op::Punch(at, len) => file.punch(at as u64, len as u64).expect("punch"),
             Op::Land => file.land().expect("land"),
             Op::Sync => file.sync(true).expect("sync"),
+            Op::WriteSync(at, len, byte) => {
+                Op::Write(Some(at), len, byte).apply(keys, file);
+                Op::Sync.apply(keys, file);
+            }
+            Op::Rewrap => {
+                let request = RewrapRequest {
+                    re_encrypt: ReEncryptRequest {
+                        destination_key_id: keys.key_id.clone(),
+                        ..ReEncryptRequest::default()
+                    },
+                    keep: true,
+                    expected_generation: None,
+                };
+                let rewrapped = file.envelope().rewrap(&keys.caller, &request);
+                rewrapped.expect("rewrap");
+            }
+            Op::Stat => {
+                file.attributes().expect("stat");
+            }
             Op::Reseal => {
                 let reseal = Reseal::of_file(file.envelope(), &keys.caller).expect("reseal");
                 reseal.run().expect("reseal");
@@ -134,6 +166,7 @@ impl Op {
 
     fn model(self, bytes: &mut Vec<u8>) {
         match self {
+            Op::WriteSync(at, len, byte) => Op::Write(Some(at), len, byte).model(bytes),
             Op::Write(at, len, byte) => {
                 let at = at.unwrap_or(bytes.len());
                 let end = bytes.len().max(at + len);
@@ -147,8 +180,17 @@ impl Op {
                     bytes[at..end].fill(0);
                 }
             }
-            Op::Land | Op::Sync | Op::Reseal => {}
+            Op::Land | Op::Sync | Op::Rewrap | Op::Reseal | Op::Stat => {}
         }
+    }
+
+    fn syncs(self) -> bool {
+        matches!(self, Op::Sync | Op::WriteSync(..))
+    }
+
+    /// Whether an application sees nothing of it, neither in the contents nor in the times.
+    fn is_internal(self) -> bool {
+        matches!(self, Op::Land | Op::Sync | Op::Rewrap | Op::Reseal)
     }
 }
 
@@ -164,17 +206,25 @@ const SECOND: &[Op] = &[
     Op::Write(None, 300, 0xa2),
     Op::Write(Some(3 * CHUNK), CHUNK, 0xa3),
     Op::Write(Some(GROUP - CHUNK - 10), 2 * CHUNK, 0xa4),
+    Op::Write(Some(3 * CHUNK + 100), 50, 0xa6),
     Op::Write(Some(2 * GROUP + 5), 700, 0xa5),
+    Op::WriteSync(3 * CHUNK + 7, 2 * CHUNK, 0xa7),
+    Op::WriteSync(GROUP + CHUNK + 90, 30, 0xa8),
     Op::SetLen(0),
     Op::SetLen(4 * CHUNK + 9),
     Op::SetLen(3 * GROUP),
     Op::Punch(2 * CHUNK, 3 * CHUNK + 5),
     Op::Land,
     Op::Sync,
+    Op::Stat,
 ];
 
 /// Every second operation at every call of `first`, on a file to which `before` was done.
 fn whatever_comes_between(before: &[Op], first: Op) {
+    on_a_volume(Crash::Strict, before, first);
+}
+
+fn on_a_volume(crash: Crash, before: &[Op], first: Op) {
     let dir = temporary();
     let keys = keys(dir.path());
     keys.init(&dir.path().join("template"));
@@ -188,7 +238,7 @@ fn whatever_comes_between(before: &[Op], first: Op) {
 
     for second in SECOND {
         let mut at = 0;
-        while interleaved(&keys, dir.path(), before, first, *second, at) {
+        while interleaved(&keys, dir.path(), crash, before, [first, *second], at) {
             at += 1;
         }
         assert!(at > 0, "{first:?} changes nothing");
@@ -198,20 +248,22 @@ fn whatever_comes_between(before: &[Op], first: Op) {
 /// Tells whether there was an n-th call.
 fn interleaved(
     keys: &Keys,
-    dir: &std::path::Path,
+    dir: &Path,
+    crash: Crash,
     before: &[Op],
-    first: Op,
-    second: Op,
+    [first, second]: [Op; 2],
     at: u64,
 ) -> bool {
     let what = format!("{before:?}, {second:?} before call {at} of {first:?}");
     let path = dir.join("volume");
     copy_tree(&dir.join("template"), &path);
-    let backing = Arc::new(Between {
-        turn: Mutex::new(None),
-        calls: AtomicU64::new(0),
-    });
-    let volume = keys.open_on(backing.clone(), &path).expect("open");
+    let backing = Arc::new(Between::default());
+    let options = OpenOptions {
+        crash,
+        ..OpenOptions::default()
+    };
+    let kms: Arc<Kms> = Arc::clone(&keys.kms);
+    let volume = Volume::open(backing.clone(), kms, &path, options).expect("open");
     let root = volume.root().expect("root");
     let file = keys.open_file(&root, "file").expect("open");
     let mut model = contents();
@@ -224,6 +276,8 @@ fn interleaved(
         order.iter().for_each(|op| op.model(&mut bytes));
         bytes
     });
+    let noted = seen(&file);
+    let killed = dir.join("killed");
     let (go, gone) = channel();
     let (finished, done) = channel();
     *backing.turn.lock() = Some(Turn {
@@ -234,10 +288,17 @@ fn interleaved(
     });
     let came = std::thread::scope(|scope| {
         let file: &File = &file;
+        let (what, path, killed) = (&what, &path, &killed);
         let other = scope.spawn(move || {
             let came = gone.recv().is_ok();
             if came {
                 second.apply(keys, file);
+                if second == Op::Stat && first.is_internal() {
+                    assert_eq!(seen(file), noted, "{what}");
+                }
+                if second.syncs() {
+                    copy_tree(&path, &killed);
+                }
                 let _ = finished.send(());
             }
             came
@@ -268,7 +329,26 @@ fn interleaved(
         );
     }
     std::fs::remove_dir_all(&path).expect("remove");
+    if killed.exists() {
+        // As kill -9 right after the fsync has returned. What the first one changes may be half done.
+        let root = keys.open(&killed).root().expect("root");
+        let file = keys.open_file(&root, "file");
+        let found = file.and_then(|file| read_all(&file));
+        let found = found.unwrap_or_else(|e| panic!("{what}, killed: {e}"));
+        if first.is_internal() {
+            let differs = told(&expected, &found);
+            assert!(expected.contains(&found), "{what}, killed: {differs}");
+        }
+        drop(root);
+        std::fs::remove_dir_all(&killed).expect("remove");
+    }
     came
+}
+
+/// What stat says of a file.
+fn seen(file: &File) -> impl PartialEq + std::fmt::Debug + use<> {
+    let found = file.attributes().expect("stat");
+    (found.size, found.modified, found.changed)
 }
 
 /// How what was found differs from what was expected.
@@ -337,4 +417,51 @@ fn a_reseal() {
     whatever_comes_between(&[], Op::Reseal);
     whatever_comes_between(&[Op::Write(None, CHUNK, 1)], Op::Reseal);
     whatever_comes_between(&[Op::SetLen(0), Op::Write(None, CHUNK, 1)], Op::Reseal);
+    on_a_volume(Crash::Fast, &[], Op::Reseal);
+}
+
+#[test]
+fn a_rewrap() {
+    whatever_comes_between(&[], Op::Rewrap);
+    whatever_comes_between(&[Op::Write(None, CHUNK, 1)], Op::Rewrap);
+}
+
+/// Its own header is owed too, under whatever name the reseal has put it.
+#[test]
+fn the_fsync_of_a_directory_that_is_resealed() {
+    let dir = temporary();
+    let keys = keys(dir.path());
+    keys.init(&dir.path().join("volume"));
+    let backing = Arc::new(Between::default());
+    let volume = keys.open_on(backing.clone(), &dir.path().join("volume"));
+    let volume = volume.expect("open");
+    let root = volume.root().expect("root");
+    let made: Vec<_> = ["one", "two", "three"]
+        .map(|name| keys.create(&root, name).expect("create"))
+        .into_iter()
+        .map(|file| file.attributes().expect("stat").inode)
+        .collect();
+    let (go, gone) = channel();
+    let (finished, done) = channel();
+    *backing.turn.lock() = Some(Turn {
+        thread: std::thread::current().id(),
+        at: 1,
+        go,
+        done,
+    });
+    std::thread::scope(|scope| {
+        let (root, keys) = (&root, &keys);
+        scope.spawn(move || {
+            gone.recv().expect("a second call");
+            let reseal = Reseal::of_directory(root, &keys.caller).expect("reseal");
+            reseal.run().expect("reseal");
+            let _ = finished.send(());
+        });
+        root.sync(true).expect("sync");
+        let synced = backing.synced.lock().clone();
+        assert!(
+            made.iter().all(|inode| synced.contains(inode)),
+            "{made:?}, {synced:?}"
+        );
+    });
 }

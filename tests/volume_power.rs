@@ -416,13 +416,61 @@ fn where_pages_tear_only_chunks_that_were_being_changed_are_lost() {
     assert!(tried > 10_000);
 }
 
+/// A power cut while `ops` run, and another one while the next mount runs `more` on what it finds:
+/// at most `most` states of each moment, and of the first ones every `every`th.
+fn cut_twice(
+    world: &World,
+    [ops, more]: [&[Op]; 2],
+    most: [usize; 2],
+    every: u64,
+    mut next: impl FnMut() -> u64,
+) -> [usize; 2] {
+    let template = world.dir.path().join("template");
+    let (path, disk, states) = world.record(&template, "volume", ops, &contents());
+    let (copy, volume) = world.after_cut(&path);
+    let (mut tried, mut images) = ([0; 2], Vec::new());
+    let mut pick = random(next());
+    disk.cuts(Whole::Pages, most[0], random(next()), |cut| {
+        let what = format!("{ops:?}, cut in step {}", cut.step);
+        let found = world.look(&volume, &copy, cut);
+        let whole = found.as_ref().ok().and_then(|chunks| {
+            let chunks: Option<Vec<_>> = chunks.iter().map(|c| c.as_ref().ok()).collect();
+            chunks.map(|chunks| chunks.into_iter().flatten().copied().collect::<Vec<u8>>())
+        });
+        promise(ops, &states, cut.step).check(&what, found);
+        tried[0] += 1;
+        if let Some(whole) = whole.filter(|_| pick().is_multiple_of(every)) {
+            images.push((cut.image.clone(), whole));
+        }
+    });
+    drop(volume);
+    // The next mount goes on with what it finds, and the power goes again.
+    for (image, before) in images {
+        let second = world.dir.path().join("second");
+        copy_over(&path, &second);
+        std::fs::write(second.join(&world.stored), image).expect("write");
+        let (path, disk, states) = world.record(&second, "again", more, &before);
+        let (copy, volume) = world.after_cut(&path);
+        disk.cuts(Whole::Pages, most[1], random(next()), |cut| {
+            let left = before.len();
+            let what = format!(
+                "{ops:?}, cut to {left} bytes, {more:?}, cut in step {}",
+                cut.step
+            );
+            let found = world.look(&volume, &copy, cut);
+            promise(more, &states, cut.step).check(&what, found);
+            tried[1] += 1;
+        });
+    }
+    tried
+}
+
 #[test]
 fn random_sequences_lose_nothing_in_two_power_cuts_in_a_row() {
     let world = World::new(Crash::Strict);
-    let template = world.dir.path().join("template");
     let seed = std::env::var("REKEYFS_SEED").ok();
     let mut next = random(seed.and_then(|text| text.parse().ok()).unwrap_or(7));
-    let (mut first_cuts, mut second_cuts) = (0, 0);
+    let mut tried = [0; 2];
     for _ in 0..sequences() {
         let mut sequence = |len: usize| -> Vec<Op> {
             let all = operations();
@@ -431,41 +479,37 @@ fn random_sequences_lose_nothing_in_two_power_cuts_in_a_row() {
                 .collect()
         };
         let (ops, more) = (sequence(5), sequence(3));
-        let (path, disk, states) = world.record(&template, "volume", &ops, &contents());
-        let (copy, volume) = world.after_cut(&path);
-        let mut images = Vec::new();
-        let mut seed = random(next());
-        disk.cuts(Whole::Pages, 6, random(next()), |cut| {
-            let what = format!("{ops:?}, cut in step {}", cut.step);
-            let found = world.look(&volume, &copy, cut);
-            let whole = found.as_ref().ok().and_then(|chunks| {
-                let chunks: Option<Vec<_>> = chunks.iter().map(|c| c.as_ref().ok()).collect();
-                chunks.map(|chunks| chunks.into_iter().flatten().copied().collect::<Vec<u8>>())
-            });
-            promise(&ops, &states, cut.step).check(&what, found);
-            first_cuts += 1;
-            if let Some(whole) = whole.filter(|_| seed().is_multiple_of(8)) {
-                images.push((cut.image.clone(), whole));
-            }
-        });
-        drop(volume);
-        // The next mount goes on with what it finds, and the power goes again.
-        for (image, before) in images {
-            let second = world.dir.path().join("second");
-            copy_over(&path, &second);
-            std::fs::write(second.join(&world.stored), image).expect("write");
-            let (path, disk, states) = world.record(&second, "again", &more, &before);
-            let (copy, volume) = world.after_cut(&path);
-            disk.cuts(Whole::Pages, 4, random(next()), |cut| {
-                let what = format!("{ops:?}, cut, {more:?}, cut in step {}", cut.step);
-                let found = world.look(&volume, &copy, cut);
-                promise(&more, &states, cut.step).check(&what, found);
-                second_cuts += 1;
-            });
-        }
+        let done = cut_twice(&world, [&ops, &more], [6, 4], 8, random(next()));
+        tried = [tried[0] + done[0], tried[1] + done[1]];
     }
-    println!("{first_cuts} first cuts, {second_cuts} second ones");
-    assert!(second_cuts > 100);
+    let [first, second] = tried;
+    println!("{first} first cuts, {second} second ones");
+    assert!(second > 100);
+}
+
+/// The cut is on the medium, the record that tells of it is not: its floor is behind the end.
+#[test]
+fn what_was_cut_off_before_a_power_cut_does_not_come_back_after_the_next_one() {
+    let world = World::new(Crash::Strict);
+    let announced = Op::Write(contents().len() as u64 + 12_288, 10, 0xa8);
+    let ops = [
+        Op::Write(3 * CHUNK + 7, 50, 0xa4),
+        announced,
+        Op::Len(GROUP - CHUNK - 9),
+    ];
+    for more in [
+        Op::Append(40, 0xa9),
+        Op::Append(CHUNK, 0xa9),
+        Op::Len(GROUP - 5),
+    ] {
+        cut_twice(
+            &world,
+            [&ops, &[Op::Punch(0, CHUNK), more]],
+            [40, 16],
+            4,
+            random(5),
+        );
+    }
 }
 
 /// A record that was written, not synced, and found again by the next open.

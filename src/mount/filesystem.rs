@@ -260,12 +260,14 @@ impl RekeyFs {
         accessed: TimeChange,
         modified: TimeChange,
     ) -> Result<(), VolumeError> {
-        // An open file's times are set through it: an internal write must not put old ones back.
+        // A known file's times are set through it: an internal write must not put old ones back.
         if node.kind == Kind::File
             && let Some(envelope) = self.volume().known_envelope(node.number)
-            && let Some(done) = envelope.with_open_file(|file| file.set_times(accessed, modified))
         {
-            return done;
+            return match envelope.with_open_file(|file| file.set_times(accessed, modified)) {
+                Some(done) => done,
+                None => envelope.set_times_of_closed(accessed, modified),
+            };
         }
         if node.number == ROOT {
             return self

@@ -175,19 +175,30 @@ impl Volume {
         let kind = Kind::of(stat.st_mode).ok_or(VolumeError::Invalid {
             what: "a file type",
         })?;
-        let stored = stat.st_size.unsigned_abs();
         let envelope = (kind == Kind::File)
             .then(|| self.known_envelope(stat.st_ino))
             .flatten();
-        let kept = envelope.as_ref().and_then(|envelope| envelope.kept_times());
+        // What was found may be the middle of an internal change that has ended since, and the
+        // kernel keeps what it is told: what is known of the file is asked for before and after.
+        let known = || {
+            let envelope = envelope.as_ref()?;
+            Some((envelope.kept_times(), envelope.open_len()))
+        };
+        let before = known().unwrap_or_default();
+        let again = match &envelope {
+            Some(envelope) => self.backing.stat(envelope.reader()).ok(),
+            None => None,
+        };
+        let stat = again.as_ref().unwrap_or(stat);
+        let after = known().unwrap_or_default();
+        let (kept, len) = (after.0.or(before.0), after.1.or(before.1));
+        let stored = stat.st_size.unsigned_abs();
         let modified = kept.map_or((stat.st_mtime, stat.st_mtime_nsec as u32), |kept| kept.0);
         let changed = kept
             .and_then(|kept| kept.1)
             .unwrap_or((stat.st_ctime, stat.st_ctime_nsec as u32));
         let size = match kind {
-            Kind::File => envelope
-                .and_then(|envelope| envelope.open_len())
-                .unwrap_or_else(|| self.layout.plain_len(stored)),
+            Kind::File => len.unwrap_or_else(|| self.layout.plain_len(stored)),
             Kind::Symlink => names::target_len(stored, target),
             Kind::Directory => stored,
             Kind::Fifo | Kind::Socket | Kind::CharDevice | Kind::BlockDevice => 0,

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::ffi::{CStr, CString};
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use rustix::fs::{Mode, OFlags};
@@ -31,8 +31,10 @@ pub(super) struct NewNames {
     directories: Mutex<HashMap<u64, Names>>,
     /// Quicker than the lock: most syncs find nothing.
     any: AtomicBool,
-    /// There were more directories than are remembered.
-    overflow: AtomicBool,
+    /// How often everything was forgotten, for there were more directories than are remembered.
+    forgotten: AtomicU64,
+    /// How many of these the backing filesystem has been synced after.
+    forgiven: AtomicU64,
 }
 
 #[derive(Clone, Default)]
@@ -54,7 +56,7 @@ impl NewNames {
         let mut all = self.directories.lock();
         if all.len() >= MOST && !all.contains_key(&directory) {
             all.clear();
-            self.overflow.store(true, Ordering::Release);
+            self.forgotten.fetch_add(1, Ordering::AcqRel);
         }
         let names = all.entry(directory).or_default();
         names.changes += 1;
@@ -95,6 +97,11 @@ impl NewNames {
         }
     }
 
+    /// Whether something was forgotten that may not be durable.
+    fn owes_what_is_forgotten(&self) -> bool {
+        self.forgotten.load(Ordering::Acquire) != self.forgiven.load(Ordering::Acquire)
+    }
+
     fn is_empty(&self) -> bool {
         !self.any.load(Ordering::Acquire)
     }
@@ -115,7 +122,7 @@ impl NewNames {
         {
             all.remove(&directory);
         }
-        if all.is_empty() && !self.overflow.load(Ordering::Acquire) {
+        if all.is_empty() && !self.owes_what_is_forgotten() {
             self.any.store(false, Ordering::Release);
         }
     }
@@ -141,8 +148,7 @@ impl NewNames {
 
     fn owes_contents(&self, directory: u64) -> bool {
         let all = self.directories.lock();
-        all.get(&directory).is_some_and(|names| names.contents)
-            || self.overflow.load(Ordering::Acquire)
+        all.get(&directory).is_some_and(|names| names.contents) || self.owes_what_is_forgotten()
     }
 
     fn contents_are_durable(&self, directory: u64) {
@@ -160,13 +166,16 @@ impl Volume {
 
     /// Makes everything durable if more was made than is remembered.
     fn sync_forgotten(&self) -> Result<(), VolumeError> {
-        if !self.made.overflow.swap(false, Ordering::AcqRel) {
+        let forgotten = self.made.forgotten.load(Ordering::Acquire);
+        if forgotten == self.made.forgiven.load(Ordering::Acquire) {
             return Ok(());
         }
         self.backing
             .sync_filesystem(self.root_fd())
-            .inspect_err(|_| self.made.overflow.store(true, Ordering::Release))
-            .map_err(failed("sync the filesystem"))
+            .map_err(failed("sync the filesystem"))?;
+        // Only now: whoever asks meanwhile waits for a sync of its own.
+        self.made.forgiven.fetch_max(forgotten, Ordering::AcqRel);
+        Ok(())
     }
 }
 
@@ -197,6 +206,8 @@ impl Directory {
     /// The backing filesystem's.
     pub fn sync(&self, data_only: bool) -> Result<(), VolumeError> {
         self.volume().sync_forgotten()?;
+        // Or a reseal could give an object another stored name before it is looked for.
+        let _names = self.using_names();
         let made = &self.volume().made;
         let inode = self.envelope().inode();
         let names = made.of(inode);
@@ -314,7 +325,7 @@ mod tests {
             made.directory(header);
         }
         assert!(made.directories.lock().len() <= MOST);
-        assert!(made.overflow.load(Ordering::Acquire) && !made.is_empty());
+        assert!(made.owes_what_is_forgotten() && !made.is_empty());
         // The directories that are remembered are synced: the forgotten ones are not forgiven.
         for header in 0..2 * MOST as u64 {
             made.settle(header, &made.of(header));

@@ -39,6 +39,12 @@ impl Opened {
     pub(super) fn file(&self) -> Option<&File> {
         self.file.as_deref()
     }
+
+    fn is(&self, file: &Arc<File>) -> bool {
+        self.file
+            .as_ref()
+            .is_some_and(|opened| Arc::ptr_eq(opened, file))
+    }
 }
 
 /// An open file, shared by its handles.
@@ -95,12 +101,12 @@ impl Handle {
         Self(Arc::clone(file))
     }
 
-    /// Drops what cannot be written, so that the file can be closed; not while others have it open,
-    /// who may still sync it.
+    /// Drops what cannot be written and closes the file; not while others have it open, who may
+    /// still sync it.
     ///
     /// What the medium has is judged by what it says, as after a crash: no record is written.
     pub(super) fn give_up(&self, error: &VolumeError) {
-        let opened = self.envelope.opened.lock();
+        let mut opened = self.envelope.opened.lock();
         if opened.handles > 1 {
             return;
         }
@@ -114,12 +120,20 @@ impl Handle {
         self.volume().distrust(object, 0);
         let landing = self.held.land();
         self.drop_held(&landing);
+        // Under the lock: nobody may join a file that has lost what it was told.
+        opened.handles = 0;
+        opened.file = None;
+        self.envelope.publish_len(None);
     }
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
         let mut opened = self.0.envelope.opened.lock();
+        if !opened.is(&self.0) {
+            // Given up.
+            return;
+        }
         if opened.handles == 1 && !self.0.held.is_empty() {
             // The volume's thread keeps it open until what waits is down: a close does not wait for
             // a disk.
@@ -412,13 +426,12 @@ impl File {
             Record::Clean { .. } => self.recover_len(found, 0)?,
             Record::Dirty { floor, .. } => {
                 // After a crash the medium may have the cut and not yet the record that tells of it.
-                let floor = if crashed { floor.min(found) } else { floor };
-                if found < floor {
+                if found < floor && !crashed {
                     return Err(mismatch(floor));
                 }
                 self.floor.store(floor, Ordering::Relaxed);
                 self.dirty.store(true, Ordering::Relaxed);
-                self.recover_len(found, floor)?
+                self.recover_len(found, floor.min(found))?
             }
         };
         *self.len.write() = len;
@@ -429,24 +442,33 @@ impl File {
         *self.groups.get(0).write() = Some(group);
         let in_doubt = crashed || self.dirty.load(Ordering::Relaxed);
         if in_doubt && !volume.read_only {
-            self.put_right(len)?;
+            self.put_right(record.record, len)?;
         }
         Ok(())
     }
 
     /// After a crash, or a failed write: makes the medium say what was found, so that nothing which is built on it
     /// now can be undone by another crash.
-    fn put_right(&self, len: u64) -> Result<(), VolumeError> {
+    fn put_right(&self, record: Record, len: u64) -> Result<(), VolumeError> {
         let last = chunks(len).checked_sub(1).map_or(0, group_of);
         let expected = self.layout().stored_len(len);
+        // A record that knows of more would let the end of a longer file count, whatever the tail
+        // that is noted there.
+        let stale_record = match record {
+            Record::Clean { len: recorded } => recorded != len,
+            Record::Dirty { floor, .. } => floor > len,
+        };
         let stale_tail = self.with_group(last, len, |group| {
             Ok(group.present && group.page.tail != Self::tail_in(last, len))
         })?;
         let other_size = self.stored_size()? != expected;
-        if !stale_tail && !other_size {
+        if !stale_tail && !other_size && !stale_record {
             return Ok(());
         }
         self.envelope.preserving_times(|| {
+            if stale_record {
+                self.lower_floor(len, len, self.last_group())?;
+            }
             self.tidy(last, len)?;
             self.truncate_stored(len)
         })?;
@@ -673,6 +695,8 @@ impl File {
     /// the kernel tells it once, and may have dropped what it could not write.
     pub fn sync(&self, data_only: bool) -> Result<(), VolumeError> {
         if !self.volume().is_strict() {
+            // While a reseal runs changes wait here too.
+            self.land()?;
             return self.sync_contents(data_only);
         }
         self.land()?;

@@ -44,7 +44,6 @@ impl Flusher {
     /// A flusher; without `background` it has no thread and keeps nothing.
     pub fn new(background: bool) -> Self {
         let shared = Arc::new(Shared::default());
-        shared.queue.lock().stopped = true;
         let thread = background.then(|| {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()

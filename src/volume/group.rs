@@ -192,7 +192,7 @@ impl File {
             }
         }
         if self.volume().is_crashed(&group.page, self.object(), index) {
-            self.settle_pending(&mut group, index)?;
+            self.settle_pending(&mut group, index, ours)?;
         }
         Ok(group)
     }
@@ -211,8 +211,9 @@ impl File {
         }
     }
 
-    /// Decides for every pending entry which of its two states the stored page is in.
-    fn settle_pending(&self, group: &mut Group, index: u64) -> Result<(), VolumeError> {
+    /// Decides for every pending entry which of its two states the stored page is in. The other one
+    /// stays noted in a group of this session: the medium may be in that, for all that is synced.
+    fn settle_pending(&self, group: &mut Group, index: u64, ours: bool) -> Result<(), VolumeError> {
         for chunk in 0..GROUP_CHUNKS as usize {
             let Entry::Data {
                 current,
@@ -224,19 +225,21 @@ impl File {
             let at = index * GROUP_CHUNKS + chunk as u64;
             let stored = self.read_stored(at, 1)?;
             let opens = |seal: &Seal| self.open_page(&group.key, at, seal, &mut stored[0].clone());
-            let settled = |current| Entry::Data {
+            let settled = |current, other| Entry::Data {
                 current,
-                previous: None,
+                previous: ours.then_some(other),
             };
             let entry = match previous {
-                _ if opens(&current) => settled(current),
+                _ if opens(&current) => settled(current, previous),
                 Previous::Hole => Entry::Hole,
-                Previous::Sealed(seal) if opens(&seal) => settled(seal),
+                Previous::Sealed(seal) if opens(&seal) => settled(seal, Previous::Sealed(current)),
                 // Neither: the chunk stays as it is and reads as EBADMSG.
-                Previous::Sealed(_) => settled(current),
+                Previous::Sealed(_) => settled(current, previous),
             };
-            group.page.set(chunk, entry);
-            group.differs = true;
+            if group.page.entries[chunk] != entry {
+                group.page.set(chunk, entry);
+                group.differs = true;
+            }
         }
         Ok(())
     }

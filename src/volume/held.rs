@@ -348,7 +348,9 @@ impl File {
     /// As [`File::land`], by somebody who keeps others from it.
     pub(super) fn land_with(&self, _landing: &Landing<'_>) -> Result<(), VolumeError> {
         if self.held.is_anew() {
-            self.land_anew()?;
+            // It is tried again as long as somebody has the file open.
+            self.land_anew()
+                .inspect_err(|_| self.volume().flusher.wake(self.envelope()))?;
         }
         let (ends, stale, mut groups) = {
             let mut pages = self.held.pages.lock();

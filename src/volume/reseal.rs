@@ -239,26 +239,29 @@ impl Reseal {
     fn move_groups(&self, file: &File, from: u64) -> Result<Option<u64>, VolumeError> {
         let mut next = Some(from);
         let (mut lost, mut kept) = (0, Vec::new());
-        file.envelope().keeping_times(|| {
-            // A punch or a shrink comes before this or after it: what it takes away must not wait
-            // here to be let down.
-            let len = file.len.read();
-            let landing = file.held.land();
-            file.land_with(&landing)?;
-            for _ in 0..GROUPS_AT_ONCE {
-                let Some(index) = next else {
-                    break;
-                };
-                // It keeps what has become LOST in memory until its page is written.
-                kept.push(file.groups.get(index));
-                lost += file.move_group(index, *len)?;
-                self.done.store(index + 1, Ordering::Relaxed);
-                self.total
-                    .fetch_max(file.last_group() + 1, Ordering::Relaxed);
-                next = file.next_group(index + 1)?;
-            }
-            file.land_with(&landing)
-        })?;
+        file.envelope()
+            .keeping_times(|| {
+                // A punch or a shrink comes before this or after it: what it takes away must not wait
+                // here to be let down.
+                let len = file.len.read();
+                let landing = file.held.land();
+                file.land_with(&landing)?;
+                for _ in 0..GROUPS_AT_ONCE {
+                    let Some(index) = next else {
+                        break;
+                    };
+                    // It keeps what has become LOST in memory until its page is written.
+                    kept.push(file.groups.get(index));
+                    lost += file.move_group(index, *len)?;
+                    self.done.store(index + 1, Ordering::Relaxed);
+                    self.total
+                        .fetch_max(file.last_group() + 1, Ordering::Relaxed);
+                    next = file.next_group(index + 1)?;
+                }
+                file.land_with(&landing)
+            })
+            // What waits already is let down by somebody else.
+            .inspect_err(|_| file.volume().flusher.wake(file.envelope()))?;
         self.add_lost(lost);
         if next.is_none() {
             // Absent groups at the end count too.

@@ -105,7 +105,12 @@ impl File {
     /// Makes the record on disk dirty with a floor of at most `new`, and with the last group that
     /// is present after the shrink: a recovery finds later ones by itself, but cannot know that
     /// one is gone.
-    fn lower_floor(&self, len: u64, new: u64, last_group: u64) -> Result<(), VolumeError> {
+    pub(super) fn lower_floor(
+        &self,
+        len: u64,
+        new: u64,
+        last_group: u64,
+    ) -> Result<(), VolumeError> {
         let dirty = self.dirty.load(Ordering::Acquire);
         let floor_is_low = dirty && self.floor.load(Ordering::Acquire) <= new;
         if floor_is_low && self.last_group() == last_group {
@@ -216,7 +221,8 @@ impl File {
     /// The backing filesystem's.
     pub fn punch(&self, offset: u64, count: u64) -> Result<(), VolumeError> {
         self.envelope.changing(|| {
-            let len = self.len.read();
+            // Nobody writes meanwhile: what waits of a chunk would bring back what is punched.
+            let len = self.len.write();
             let landing = self.held.land();
             self.land_with(&landing)?;
             let end = offset.saturating_add(count).min(*len);

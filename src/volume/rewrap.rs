@@ -14,7 +14,7 @@ use parking_lot::{Mutex, RwLock};
 use rustix::fs::{Mode, OFlags, Stat, Timespec, Timestamps};
 use rustix::io::Errno;
 
-use super::attributes::Time;
+use super::attributes::{Time, TimeChange, timestamps};
 use super::error::{VolumeError, failed};
 use super::file::Opened;
 use super::header::{self, Chosen, Epoch, Header, ObjectType};
@@ -267,26 +267,34 @@ impl Envelope {
             // No application is in the middle of a change.
             let _guard = self.times.write();
             let before = self.times_before()?;
-            let mut kept = self.kept.lock();
-            let count = kept.map_or(0, |kept| kept.count) + 1;
-            *kept = Some(Kept { count, ..before });
+            self.keep(before);
         }
         let result = change();
         let _guard = self.times.write();
-        let mut guard = self.kept.lock();
-        let Some(kept) = guard.as_mut() else {
-            return result;
-        };
-        kept.count -= 1;
-        let before = *kept;
-        if before.count == 0 {
-            *guard = None;
-        }
-        drop(guard);
-        if before.seen.0 == self.changes.load(Ordering::Relaxed) {
+        let kept = *self.kept.lock();
+        if let Some(before) = kept
+            && before.seen.0 == self.changes.load(Ordering::Relaxed)
+        {
             self.put_times_back(&before);
         }
+        self.keep_no_longer();
         result
+    }
+
+    /// An internal change has ended, and the times are put back.
+    fn keep_no_longer(&self) {
+        let mut kept = self.kept.lock();
+        *kept = kept.and_then(|kept| {
+            let count = kept.count.checked_sub(1)?;
+            (count > 0).then_some(Kept { count, ..kept })
+        });
+    }
+
+    /// Keeps what the times are from being seen as an internal change makes them.
+    fn keep(&self, before: Kept) {
+        let mut kept = self.kept.lock();
+        let count = kept.map_or(0, |kept| kept.count) + 1;
+        *kept = Some(Kept { count, ..before });
     }
 
     /// The times as applications have left them: internal changes may be under way.
@@ -344,8 +352,10 @@ impl Envelope {
     ) -> Result<T, VolumeError> {
         let _guard = self.times.write();
         let before = self.times_before()?;
+        self.keep(before);
         let result = change();
         self.put_times_back(&before);
+        self.keep_no_longer();
         result
     }
 
@@ -380,6 +390,18 @@ impl Envelope {
             let times = &self.volume.change_times;
             times.keep(self.inode, changed(before), changed(&after));
         }
+    }
+
+    /// Sets times as an application asks, of a file that nobody has open: a rewrap may be under way.
+    ///
+    /// # Errors
+    /// The backing filesystem's.
+    pub fn set_times_of_closed(
+        &self,
+        accessed: TimeChange,
+        modified: TimeChange,
+    ) -> Result<(), VolumeError> {
+        self.set_times(&timestamps(accessed, modified), || ())
     }
 
     /// Sets times as an application asks.
