@@ -297,7 +297,7 @@ fn interleaved(
                     assert_eq!(seen(file), noted, "{what}");
                 }
                 if second.syncs() {
-                    copy_tree(&path, &killed);
+                    copy_tree(path, killed);
                 }
                 let _ = finished.send(());
             }
