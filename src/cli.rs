@@ -96,7 +96,7 @@ pub fn main() -> ExitCode {
     let result = match &arguments.command {
         Command::Init(command) => command.run(settings),
         Command::Mount(command) => command.run(settings),
-        Command::Umount(command) => command.run(),
+        Command::Umount(command) => command.run(settings),
         // Taken before clap: its arguments have the AWS CLI's rules.
         Command::Kms { .. } => return kms::run(&words),
         Command::Rekey(command) => command.run(settings),

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use rekeyfs::volume::backing::{Backing, System};
-use rekeyfs::volume::check::{CheckOptions, Progress, Report, Trouble, check};
+use rekeyfs::volume::check::{CheckOptions, Look, Progress, Report, Trouble, check};
 use rekeyfs::volume::{Directory, Volume};
 use support::{Keys, OWNER, keys, read_all, stored_path, temporary};
 
@@ -83,6 +83,7 @@ impl World {
 
     fn check(&self, repair: bool, salvage: Option<&Path>) -> Report {
         let options = CheckOptions {
+            look: Look::Everything,
             repair,
             salvage,
             threads: 2,
@@ -235,6 +236,7 @@ fn what_a_crash_has_left_is_mended_once() {
     let aside = copy_aside(&world);
     let again = |repair: bool| {
         let options = CheckOptions {
+            look: Look::Everything,
             repair,
             salvage: None,
             threads: 1,

@@ -133,7 +133,9 @@ fn a_quota_is_told_and_costs_nothing() {
           told dd if=/dev/zero of=$MNT/big bs=1M count=20; told cp /bin/bash $MNT/copy; told mkdir $MNT/e
           told setfattr -n user.kms.key_id -v alias/new $MNT/f; told setfattr -n user.kms.data_key -v new $MNT/g
           [ $(cat $MNT/f $MNT/g | tr -d '\n') = keptother ]
-          rekeyfs umount $MNT || :; gone $pid; ! mountpoint -q $MNT
+          ! rekeyfs umount $MNT 2> said; gone $pid; ! mountpoint -q $MNT
+          grep -q "^hint: not written back: $MNT/big$" said || { cat said; false; }
+          ! grep -q "$MNT/[fg]$" said
           btrfs qgroup limit none disk/some; rekeyfs mount $VOL $MNT; pid=$(daemon); rm $MNT/big
           echo more >> $MNT/f; [ "$(tr '\n' ' ' < $MNT/f)" = 'kept more ' ]; setfattr -n user.kms.key_id -v alias/new $MNT/f
           rekeyfs umount $MNT; gone $pid; rekeyfs check $VOL --repair; rekeyfs check $VOL"#,

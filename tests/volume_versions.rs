@@ -13,7 +13,7 @@ use rekeyfs::codec::hex;
 use rekeyfs::kms::Kms;
 use rekeyfs::primitives::sha256;
 use rekeyfs::volume::backing::{Backing, System};
-use rekeyfs::volume::check::{CheckOptions, Progress, check};
+use rekeyfs::volume::check::{CheckOptions, Look, Progress, check};
 use rekeyfs::volume::{Directory, Kind, Reseal};
 use support::{Keys, golden, read_all};
 
@@ -88,6 +88,7 @@ fn a_volume_of_version_1_that_was_killed_is_recovered_and_repaired() {
     assert_eq!(listing(&keys, &path), expected);
     let repair = |repair| {
         let options = CheckOptions {
+            look: Look::Everything,
             repair,
             salvage: None,
             threads: 1,

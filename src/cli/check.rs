@@ -13,7 +13,9 @@ use super::settings::Settings;
 use crate::codec::hex;
 use crate::kms::service::KeyService;
 use crate::volume::backing::{Backing, System};
-use crate::volume::check::{CheckOptions, Finding, Progress, Report, Trouble, check, is_lost};
+use crate::volume::check::{
+    CheckOptions, Finding, Look, Progress, Report, Trouble, check, is_lost,
+};
 
 #[derive(Args)]
 pub struct Check {
@@ -68,6 +70,7 @@ impl Check {
             std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
         });
         let options = CheckOptions {
+            look: Look::Everything,
             repair: self.repair,
             salvage: self.salvage.as_deref(),
             threads,

@@ -2,14 +2,18 @@
 
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
 
 use super::report::{Exit, Fault};
+use super::settings::Settings;
+use crate::kms::service::KeyService;
 use crate::mount::{MountError, mounted_at, unmount};
 use crate::volume::Volume;
-use crate::volume::backing::System;
+use crate::volume::backing::{Backing, System};
+use crate::volume::check::{CheckOptions, Look, Progress, UNSETTLED, check};
 
 #[derive(Args)]
 pub struct Umount {
@@ -19,11 +23,13 @@ pub struct Umount {
 
 /// How long a mount may be busy without a process that uses it.
 const BRIEFLY: Duration = Duration::from_secs(2);
+/// Files that are named.
+const MANY: usize = 20;
 /// How long the daemon may take to write everything back and end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Umount {
-    pub fn run(&self) -> Result<(), Fault> {
+    pub fn run(&self, settings: &Settings) -> Result<(), Fault> {
         let path = resolve(&self.mountpoint);
         let Some(entry) = mounted_at(&path).filter(|entry| entry.ours) else {
             return Err(MountError::NotMounted { path }.into());
@@ -49,8 +55,63 @@ impl Umount {
         if entry.read_only {
             return Ok(());
         }
-        wait_for_daemon(&entry.source)
+        wait_for_daemon(&entry.source)?;
+        let left = Volume::was_left_mounted(&System, &entry.source)?;
+        // Somebody may have mounted it again meanwhile.
+        if left && !is_in_use(&entry.source) {
+            return Err(not_written(&entry.source, &path, settings));
+        }
+        Ok(())
     }
+}
+
+/// The files that were not written back, as far as the volume and its keys tell.
+fn not_written(dir: &Path, mountpoint: &Path, settings: &Settings) -> Fault {
+    let options = CheckOptions {
+        look: Look::LastSession,
+        repair: false,
+        salvage: None,
+        threads: 1,
+    };
+    let system: Arc<dyn Backing> = Arc::new(System);
+    let keys = settings.open().map(|kms| -> Arc<dyn KeyService> { kms });
+    let keys = keys.map_err(|fault| fault.fact.clone());
+    let findings = check(&system, keys, dir, &options, &Silent)
+        .map(|report| report.findings)
+        .unwrap_or_default();
+    let mut files = findings
+        .iter()
+        .filter(|finding| finding.fact == UNSETTLED)
+        .map(|finding| mountpoint.join(finding.path.strip_prefix("/").unwrap_or(&finding.path)));
+    let fact = format!("{}: not everything was written back", dir.display());
+    let mut fault = Fault::new(Exit::Failed, fact);
+    for path in files.by_ref().take(MANY) {
+        // Names may hold what a terminal would obey.
+        let path = path.display().to_string();
+        fault = fault.hint(format!("not written back: {}", path.escape_debug()));
+    }
+    match files.count() {
+        0 => {}
+        more => fault = fault.hint(format!("and {more} more")),
+    }
+    fault.hint("journalctl -t rekeyfs says why; the next mount recovers the rest")
+}
+
+/// Nobody watches.
+struct Silent;
+
+impl Progress for Silent {
+    fn checked(&self, _files: u64, _bytes: u64) {}
+}
+
+fn open_marker(dir: &Path) -> Option<std::fs::File> {
+    let mut options = std::fs::File::options();
+    let marker = options.read(true).write(true);
+    marker.open(dir.join("rekeyfs.volume")).ok()
+}
+
+fn is_in_use(dir: &Path) -> bool {
+    open_marker(dir).is_some_and(|marker| crate::sys::is_locked(marker.as_fd()))
 }
 
 /// The path as the mount table has it. Nothing is asked of what is mounted there: a dead mount
@@ -73,14 +134,9 @@ pub fn resolve(path: &Path) -> PathBuf {
     }
 }
 
-/// Waits until the daemon has let go of the volume, and asks the volume whether everything has
-/// been written back.
+/// Waits until the daemon has let go of the volume.
 fn wait_for_daemon(dir: &Path) -> Result<(), Fault> {
-    let Ok(marker) = std::fs::File::options()
-        .read(true)
-        .write(true)
-        .open(dir.join("rekeyfs.volume"))
-    else {
+    let Some(marker) = open_marker(dir) else {
         return Ok(());
     };
     let start = Instant::now();
@@ -96,13 +152,6 @@ fn wait_for_daemon(dir: &Path) -> Result<(), Fault> {
             ));
         }
         std::thread::sleep(Duration::from_millis(2));
-    }
-    if Volume::was_left_mounted(&System, dir)? && !crate::sys::is_locked(marker.as_fd()) {
-        return Err(Fault::new(
-            Exit::Failed,
-            format!("{}: not everything was written back", dir.display()),
-        )
-        .hint("journalctl -t rekeyfs names what was not; the next mount recovers the rest"));
     }
     Ok(())
 }

@@ -21,9 +21,23 @@ use super::error::VolumeError;
 use super::open::{OpenOptions, Volume};
 use crate::kms::service::KeyService;
 
-/// What a check does beside looking.
+/// What is found of a file that a session has not ended.
+pub const UNSETTLED: &str = "a session ended while it was being written";
+
+/// What a check looks at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// At everything that is stored.
+    Everything,
+    /// Of files only at what the last session has left: no contents are read.
+    LastSession,
+}
+
+/// What a check does, and looks at.
 #[derive(Debug, Clone, Copy)]
 pub struct CheckOptions<'a> {
+    /// What is looked at.
+    pub look: Look,
     /// Finishes what a crash has interrupted.
     pub repair: bool,
     /// Where what still verifies of damaged files is copied to.

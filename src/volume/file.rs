@@ -599,6 +599,14 @@ impl File {
         self.dirty.load(Ordering::Acquire) || record.ok().flatten().is_some_and(crashed)
     }
 
+    /// Whether this session has begun to write the file and not ended it.
+    pub(super) fn is_left_by(&self, session: u64) -> bool {
+        let record = self.with_group(0, self.len(), |group| Ok(group.page.record));
+        record.ok().flatten().is_some_and(|record| {
+            record.session == session && matches!(record.record, Record::Dirty { .. })
+        })
+    }
+
     /// Writes what recovery has found: afterwards nothing of a crashed session is left in the file.
     ///
     /// # Errors

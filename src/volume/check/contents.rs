@@ -13,7 +13,7 @@ use super::super::reseal::Reseal;
 use super::super::rewrap::Envelope;
 use super::super::xattrs::AttributeKey;
 use super::walk::Job;
-use super::{Finding, Salvaged, State, Trouble, trouble_of};
+use super::{Finding, Look, Salvaged, State, Trouble, UNSETTLED, trouble_of};
 
 /// What is said of an object with two data keys.
 pub(super) const INTERRUPTED_RESEAL: &str = "a reseal has not come to its end";
@@ -90,15 +90,17 @@ impl State<'_> {
             });
         }
         let file = File::open(&envelope, own, false)?;
+        if self.options.look == Look::LastSession {
+            if file.is_left_by(self.volume.session) {
+                self.interrupted(&job.path, UNSETTLED, || Ok(()));
+            }
+            return Ok((0, Vec::new()));
+        }
         let (bytes, lost) = verify(&file, |_, _| Ok(()))?;
         self.check_attributes(&job.object, &*file)?;
         // Without the volume file nothing tells which sessions have ended.
         if file.is_unsettled() && self.lost.is_none() {
-            self.interrupted(
-                &job.path,
-                "a session ended while it was being written",
-                || file.renew(),
-            );
+            self.interrupted(&job.path, UNSETTLED, || file.renew());
         }
         if self.options.repair && self.volume.sizes_may_change() {
             // Whatever the record says, entry pages may be of a session that crashed.
