@@ -55,10 +55,14 @@ impl Umount {
         if entry.read_only {
             return Ok(());
         }
-        wait_for_daemon(&entry.source)?;
+        let Some(marker) = open_marker(&entry.source) else {
+            // What is below may have been unmounted: there is nobody to ask.
+            return Ok(());
+        };
+        wait_for_daemon(&entry.source, &marker)?;
         let left = Volume::was_left_mounted(&System, &entry.source)?;
         // Somebody may have mounted it again meanwhile.
-        if left && !is_in_use(&entry.source) {
+        if left && !crate::sys::is_locked(marker.as_fd()) {
             return Err(not_written(&entry.source, &path, settings));
         }
         Ok(())
@@ -110,10 +114,6 @@ fn open_marker(dir: &Path) -> Option<std::fs::File> {
     marker.open(dir.join("rekeyfs.volume")).ok()
 }
 
-fn is_in_use(dir: &Path) -> bool {
-    open_marker(dir).is_some_and(|marker| crate::sys::is_locked(marker.as_fd()))
-}
-
 /// The path as the mount table has it. Nothing is asked of what is mounted there: a dead mount
 /// cannot be resolved.
 pub fn resolve(path: &Path) -> PathBuf {
@@ -135,10 +135,7 @@ pub fn resolve(path: &Path) -> PathBuf {
 }
 
 /// Waits until the daemon has let go of the volume.
-fn wait_for_daemon(dir: &Path) -> Result<(), Fault> {
-    let Some(marker) = open_marker(dir) else {
-        return Ok(());
-    };
+fn wait_for_daemon(dir: &Path, marker: &std::fs::File) -> Result<(), Fault> {
     let start = Instant::now();
     while crate::sys::is_locked(marker.as_fd()) {
         if start.elapsed() > PATIENCE {
