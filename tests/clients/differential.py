@@ -54,7 +54,7 @@ REAL_PROCESSES = 10
 OVER_HTTP = 12
 PLACEHOLDER = re.compile(r"@\{([a-z0-9-]+)\}")
 NOTE = re.compile(r"usage: \r?Note: AWS CLI version 2[^\n]*\n\n")
-BASE64 = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}|\b[A-Za-z0-9+/]{22}==")
+BASE64 = re.compile(r"[A-Za-z0-9+/]{40,}={0,2}|(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{22}==")
 MEMBERS_LIST = re.compile(r"(must be one of: )([A-Za-z, ]+)")
 UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 DATE = re.compile(r"\b1[0-9]{9}(\.[0-9]+)?\b")
