@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::ThreadId;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use rekeyfs::kms::Kms;
 use rekeyfs::kms::service::ReEncryptRequest;
 use rekeyfs::volume::backing::{Backing, System};
@@ -34,6 +34,8 @@ const MOMENT: Duration = Duration::from_millis(4);
 struct Between {
     turn: Mutex<Option<Turn>>,
     calls: AtomicU64,
+    /// For writing: nothing changes meanwhile.
+    still: RwLock<()>,
     /// Inodes that the thread has synced.
     synced: Mutex<Vec<u64>>,
 }
@@ -46,7 +48,13 @@ struct Turn {
 }
 
 impl Between {
-    fn pass(&self) {
+    /// Before a changing call, which is done while the guard is there.
+    fn pass(&self) -> RwLockReadGuard<'_, ()> {
+        self.take_turn();
+        self.still.read()
+    }
+
+    fn take_turn(&self) {
         let mut turn = self.turn.lock();
         let Some(expected) = turn.as_ref() else {
             return;
@@ -72,17 +80,17 @@ impl Backing for Between {
         buffers: &mut [IoSlice<'_>],
         offset: u64,
     ) -> Result<(), (usize, Errno)> {
-        self.pass();
+        let _changing = self.pass();
         System.write(fd, buffers, offset)
     }
 
     fn write_durable(&self, fd: BorrowedFd<'_>, bytes: &[u8], offset: u64) -> Result<(), Errno> {
-        self.pass();
+        let _changing = self.pass();
         System.write_durable(fd, bytes, offset)
     }
 
     fn truncate(&self, fd: BorrowedFd<'_>, len: u64) -> Result<(), Errno> {
-        self.pass();
+        let _changing = self.pass();
         System.truncate(fd, len)
     }
 
@@ -93,12 +101,12 @@ impl Backing for Between {
         offset: u64,
         len: u64,
     ) -> Result<(), Errno> {
-        self.pass();
+        let _changing = self.pass();
         System.allocate(fd, flags, offset, len)
     }
 
     fn sync(&self, fd: BorrowedFd<'_>, data_only: bool) -> Result<(), Errno> {
-        self.pass();
+        let _changing = self.pass();
         if let Ok(stat) = rustix::fs::fstat(fd) {
             self.synced.lock().push(stat.st_ino);
         }
@@ -106,7 +114,7 @@ impl Backing for Between {
     }
 
     fn set_times_of(&self, fd: BorrowedFd<'_>, times: &Timestamps) -> Result<(), Errno> {
-        self.pass();
+        let _changing = self.pass();
         System.set_times_of(fd, times)
     }
 }
@@ -288,7 +296,7 @@ fn interleaved(
     });
     let came = std::thread::scope(|scope| {
         let file: &File = &file;
-        let (what, path, killed) = (&what, &path, &killed);
+        let (what, path, killed, still) = (&what, &path, &killed, &*backing);
         let other = scope.spawn(move || {
             let came = gone.recv().is_ok();
             if came {
@@ -297,6 +305,8 @@ fn interleaved(
                     assert_eq!(seen(file), noted, "{what}");
                 }
                 if second.syncs() {
+                    // The first one may have gone on by now: a kill is one moment.
+                    let _still = still.still.write();
                     copy_tree(path, killed);
                 }
                 let _ = finished.send(());
