@@ -145,6 +145,21 @@ impl Settings {
         self.open_recording(Recording::default())
     }
 
+    /// Opens the keystore, if nobody has to be asked for its passphrase.
+    ///
+    /// # Errors
+    /// The store's; that a passphrase is needed.
+    pub fn open_unasked(&self) -> Result<Arc<Kms>, Fault> {
+        let path = self.keystore_path()?;
+        let file = self.passphrase_source();
+        let read = || match &file {
+            Some(file) => first_line(file),
+            None => Err(StoreError::PassphraseNeeded { path: path.clone() }),
+        };
+        let store = Store::open(&path, &RootKeySource::Passphrase(&read))?;
+        Ok(recorded(store, Recording::default()))
+    }
+
     /// Opens the keystore, with another choice of what is recorded.
     ///
     /// # Errors

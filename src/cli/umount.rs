@@ -9,7 +9,6 @@ use clap::Args;
 
 use super::report::{Exit, Fault};
 use super::settings::Settings;
-use crate::kms::service::KeyService;
 use crate::mount::{MountError, mounted_at, unmount};
 use crate::volume::Volume;
 use crate::volume::backing::{Backing, System};
@@ -25,6 +24,8 @@ pub struct Umount {
 const BRIEFLY: Duration = Duration::from_secs(2);
 /// Files that are named.
 const MANY: usize = 20;
+/// How long is looked for them: nobody can mount the volume meanwhile.
+const SEARCH: Duration = Duration::from_secs(5);
 /// How long the daemon may take to write everything back and end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -69,7 +70,7 @@ impl Umount {
     }
 }
 
-/// The files that were not written back, as far as the volume and its keys tell.
+/// What was not written back, as far as the volume and its keys tell soon.
 fn not_written(dir: &Path, mountpoint: &Path, settings: &Settings) -> Fault {
     let options = CheckOptions {
         look: Look::LastSession,
@@ -78,9 +79,12 @@ fn not_written(dir: &Path, mountpoint: &Path, settings: &Settings) -> Fault {
         threads: 1,
     };
     let system: Arc<dyn Backing> = Arc::new(System);
-    let keys = settings.open().map(|kms| -> Arc<dyn KeyService> { kms });
-    let keys = keys.map_err(|fault| fault.fact.clone());
-    let findings = check(&system, keys, dir, &options, &Silent)
+    // Whoever unmounts, a script or a shutdown, is asked for nothing.
+    let until = Until::soon();
+    let findings = settings
+        .open_unasked()
+        .ok()
+        .and_then(|keys| check(&system, Ok(keys), dir, &options, &until).ok())
         .map(|report| report.findings)
         .unwrap_or_default();
     let mut files = findings
@@ -98,14 +102,30 @@ fn not_written(dir: &Path, mountpoint: &Path, settings: &Settings) -> Fault {
         0 => {}
         more => fault = fault.hint(format!("and {more} more")),
     }
+    if !until.goes_on() {
+        fault = fault.hint(format!(
+            "rekeyfs check {} finds more of them",
+            dir.display()
+        ));
+    }
     fault.hint("journalctl -t rekeyfs says why; the next mount recovers the rest")
 }
 
-/// Nobody watches.
-struct Silent;
+/// When looking for names ends, done or not.
+struct Until(Instant);
 
-impl Progress for Silent {
+impl Until {
+    fn soon() -> Self {
+        Self(Instant::now() + SEARCH)
+    }
+}
+
+impl Progress for Until {
     fn checked(&self, _files: u64, _bytes: u64) {}
+
+    fn goes_on(&self) -> bool {
+        Instant::now() < self.0
+    }
 }
 
 fn open_marker(dir: &Path) -> Option<std::fs::File> {

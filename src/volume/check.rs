@@ -132,6 +132,11 @@ impl Report {
 pub trait Progress: Sync {
     /// Another file is done.
     fn checked(&self, files: u64, bytes: u64);
+
+    /// Whether to look at more; what was found until then is reported.
+    fn goes_on(&self) -> bool {
+        true
+    }
 }
 
 /// Verifies the volume at `path`, with `keys` or without them: then they say why.
@@ -154,7 +159,8 @@ pub fn check(
     let volume = match keys {
         Ok(keys) => match Volume::open(Arc::clone(backing), Arc::clone(&keys), path, open) {
             Ok(volume) => volume,
-            Err(VolumeError::Key(e)) if !options.repair => {
+            // Without keys nothing is known of sessions.
+            Err(VolumeError::Key(e)) if !options.repair && options.look == Look::Everything => {
                 return structure::check(&**backing, path, e.to_string());
             }
             Err(e) if options.salvage.is_some() && !options.repair && is_lost(&e) => {

@@ -21,6 +21,9 @@ pub(super) const INTERRUPTED_RESEAL: &str = "a reseal has not come to its end";
 impl State<'_> {
     /// Reads a file and everything that belongs to it.
     pub(super) fn check_file(&self, job: &Job) {
+        if !self.progress.goes_on() {
+            return;
+        }
         let mut finding = None;
         let mut bytes = 0;
         match self.read_file(job) {

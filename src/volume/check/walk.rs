@@ -112,6 +112,9 @@ impl State<'_> {
             all_seen &= place.directory.is_some();
             self.check_companions(&place, &entries);
             for entry in entries {
+                if !self.progress.goes_on() {
+                    return Ok(());
+                }
                 match names::classify(entry.name.as_bytes()) {
                     Found::Internal => {}
                     Found::Temporary => self.left_over(&place, &entry),
