@@ -5,7 +5,7 @@
 //! none if the object's own header is. A backing filesystem makes names durable in its own order,
 //! but not the contents of these small files. Owns the list of what was made since it was durable.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -206,29 +206,38 @@ impl Directory {
     /// The backing filesystem's.
     pub fn sync(&self, data_only: bool) -> Result<(), VolumeError> {
         self.volume().sync_forgotten()?;
-        // Or a reseal could give an object another stored name before it is looked for.
-        let _names = self.using_names();
-        let made = &self.volume().made;
+        let names = self.sync_made()?;
+        self.envelope().sync(data_only)?;
+        self.sync_names()?;
         let inode = self.envelope().inode();
-        let names = made.of(inode);
-        let synced = if names.many {
-            self.volume()
-                .backing
-                .sync_filesystem(self.fd())
-                .map_err(failed("sync the filesystem"))
-        } else {
-            names
-                .names
-                .iter()
-                .try_for_each(|name| self.sync_object(name))
-        };
-        let synced = synced
-            .and_then(|()| self.envelope().sync(data_only))
-            .and_then(|()| self.sync_names());
-        if synced.is_ok() {
-            made.settle(inode, &names);
+        self.volume().made.settle(inode, &names);
+        Ok(())
+    }
+
+    /// Makes the headers of what was made in this directory durable, and tells what that was.
+    fn sync_made(&self) -> Result<Names, VolumeError> {
+        let inode = self.envelope().inode();
+        let mut done = HashSet::new();
+        loop {
+            // A reseal gives an object another stored name either before the list is read or after
+            // the object is found. It waits for one of them, not for all.
+            let moves_nothing = self.using_names();
+            let names = self.volume().made.of(inode);
+            if names.many {
+                drop(moves_nothing);
+                return self
+                    .volume()
+                    .backing
+                    .sync_filesystem(self.fd())
+                    .map_err(failed("sync the filesystem"))
+                    .map(|()| names);
+            }
+            let Some(name) = names.names.iter().find(|name| !done.contains(*name)) else {
+                return Ok(names);
+            };
+            self.sync_object(name)?;
+            done.insert(name.clone());
         }
-        synced
     }
 
     /// Makes the contents of a header that was made in this session durable, before something
