@@ -7,10 +7,9 @@ use std::ffi::OsStr;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use rekeyfs::kms::service::ReEncryptRequest;
-use rekeyfs::volume::{Directory, Handle, Kind, Reseal, RewrapRequest, Step, Volume};
+use rekeyfs::volume::{Directory, Handle, Kind, Reseal, Step, Volume};
 use rustix::fs::RenameFlags;
-use support::{Fate, Faulty, Keys, OWNER, keys, make_key, read_all, temporary};
+use support::{Fate, Faulty, Keys, OWNER, keys, make_key, read_all, rewrap_to, temporary};
 
 const CHUNK: u64 = 4096;
 const GROUP: u64 = 64 * CHUNK;
@@ -175,14 +174,7 @@ impl Subject {
                 }
             }
             Op::Rewrap => {
-                let request = RewrapRequest {
-                    re_encrypt: ReEncryptRequest {
-                        destination_key_id: self.other_key.clone(),
-                        ..ReEncryptRequest::default()
-                    },
-                    keep: true,
-                    expected_generation: None,
-                };
+                let request = rewrap_to(&self.other_key);
                 let caller = &self.keys.caller;
                 self.file()
                     .envelope()
@@ -268,6 +260,42 @@ fn writers_of_one_chunk_of_a_file_that_was_emptied_lose_nothing() {
             });
         }
     });
+}
+
+/// Groups are punched some hundreds at a time.
+#[test]
+fn a_punch_of_many_groups_takes_all_of_it_and_nothing_else() {
+    let subject = Subject::new();
+    let file = subject.file();
+    for groups in [1, 2, 255, 256, 257, 512, 513] {
+        for (from, to) in [
+            (0, 0),
+            (7, 0),
+            (0, 9),
+            (CHUNK - 3, CHUNK + 5),
+            (GROUP - 1, GROUP - 1),
+        ] {
+            file.set_len(0).expect("cut");
+            let end = groups * GROUP + to;
+            let len = end + 10;
+            // Whatever the group, something is at its beginning, at its end, and around the ends.
+            let marks: Vec<u64> = (0..=groups)
+                .flat_map(|group| [group * GROUP, group * GROUP + GROUP - 1])
+                .chain([from.saturating_sub(1), from, end - 1, end])
+                .filter(|at| *at < len)
+                .collect();
+            for at in &marks {
+                file.write(*at, &[1]).expect("write");
+            }
+            file.set_len(len).expect("grow");
+            file.punch(from, end - from).expect("punch");
+            for at in &marks {
+                let left = u8::from(*at < from || *at >= end);
+                let read = file.read(*at, 1).expect("read");
+                assert_eq!(read.as_bytes(), [left], "{at} of {from}..{end}");
+            }
+        }
+    }
 }
 
 proptest! {

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use super::contents::Ends;
 use super::error::{VolumeError, failed};
 use super::file::File;
-use super::layout::{GROUP_CHUNKS, MAX_PLAIN, PAGE, chunk_len, chunks, group_of};
+use super::layout::{GROUP_BYTES, GROUP_CHUNKS, MAX_PLAIN, PAGE, chunk_len, chunks, group_of};
 use super::page::{Entry, Record, SizeRecord};
 
 /// Groups whose holes are made durable together.
@@ -220,34 +220,43 @@ impl File {
     /// # Errors
     /// The backing filesystem's.
     pub fn punch(&self, offset: u64, count: u64) -> Result<(), VolumeError> {
+        let end = offset.saturating_add(count);
         self.envelope.changing(|| {
-            // Nobody writes meanwhile: what waits of a chunk would bring back what is punched.
-            let len = self.len.write();
-            let landing = self.held.land();
-            self.land_with(&landing)?;
-            let end = offset.saturating_add(count).min(*len);
-            if offset >= end {
-                return Ok(());
-            }
-            let first_whole = offset.div_ceil(PAGE);
-            // The last chunk is whole if nothing readable is left behind the end of the punch.
-            let last_whole = if end == *len { chunks(end) } else { end / PAGE };
-            let head_end = end.min(first_whole * PAGE);
-            if offset < head_end {
-                self.write_zeros(*len, offset, head_end)?;
-            }
-            // Absent groups are holes already, however many there are.
-            let end_group = group_of(last_whole.saturating_sub(1)).min(self.last_group());
-            let mut next = Some(group_of(first_whole));
+            let mut next = Some(offset);
             while let Some(from) = next {
-                next = self.punch_groups(from, end_group, first_whole..last_whole)?;
+                next = self.punch_some(from, end)?;
             }
-            let tail_start = (last_whole * PAGE).max(head_end);
-            if tail_start < end {
-                self.write_zeros(*len, tail_start, end)?;
-            }
-            self.land_with(&landing)
+            Ok(())
         })
+    }
+
+    /// As [`File::punch`], of so many groups that readers can wait for it; returns where to go on.
+    fn punch_some(&self, offset: u64, end: u64) -> Result<Option<u64>, VolumeError> {
+        // Nobody writes meanwhile: what waits of a chunk would bring back what is punched.
+        let len = self.len.write();
+        let landing = self.held.land();
+        self.land_with(&landing)?;
+        let end = end.min(*len);
+        if offset >= end {
+            return Ok(None);
+        }
+        let first_whole = offset.div_ceil(PAGE);
+        // The last chunk is whole if nothing readable is left behind the end of the punch.
+        let last_whole = if end == *len { chunks(end) } else { end / PAGE };
+        let head_end = end.min(first_whole * PAGE);
+        if offset < head_end {
+            self.write_zeros(*len, offset, head_end)?;
+        }
+        // Absent groups are holes already, however many there are.
+        let end_group = group_of(last_whole.saturating_sub(1)).min(self.last_group());
+        let whole = first_whole..last_whole;
+        let next = self.punch_groups(group_of(first_whole), end_group, whole)?;
+        let tail_start = (last_whole * PAGE).max(head_end);
+        if next.is_none() && tail_start < end {
+            self.write_zeros(*len, tail_start, end)?;
+        }
+        self.land_with(&landing)?;
+        Ok(next.map(|group| group * GROUP_BYTES))
     }
 
     /// Makes `chunks` holes, as far as they lie in some of the groups `from..=to`; returns where to
@@ -261,8 +270,10 @@ impl File {
         let mut next = from;
         let mut parts = Vec::new();
         let mut promised = false;
+        let mut rest = None;
         while let Some((group, _)) = self.next_present(next, to)? {
             if parts.len() == PUNCHED_AT_ONCE {
+                rest = Some(group);
                 break;
             }
             let first = chunks.start.max(group * GROUP_CHUNKS);
@@ -279,11 +290,10 @@ impl File {
             // Else a power cut could find the pages gone and the entries still there.
             self.sync_contents(true)?;
         }
-        let is_full = parts.len() == PUNCHED_AT_ONCE;
         for (group, first, last, _kept) in parts {
             self.punch_pages(group, first, last)?;
         }
-        Ok(is_full.then_some(next))
+        Ok(rest)
     }
 
     /// Writes zeros inside one chunk, unless it is a hole.
