@@ -3,6 +3,7 @@
 //!
 //! It holds no lock while it works, and no file open that has nothing waiting.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -28,8 +29,9 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    /// Files in which something waits.
-    open: Vec<Weak<Envelope>>,
+    /// Files in which something waits, each once, by the address of its envelope: that is nobody
+    /// else's while it is here.
+    open: BTreeMap<usize, Weak<Envelope>>,
     /// Files that were closed while something waited.
     closed: Vec<Handle>,
     /// When the oldest of them came.
@@ -64,8 +66,10 @@ impl Flusher {
 
     /// Something waits in the open file of an envelope.
     pub fn wake(&self, envelope: &Arc<Envelope>) {
-        self.shared
-            .add(|queue| queue.open.push(Arc::downgrade(envelope)));
+        let (address, file) = (Arc::as_ptr(envelope).addr(), Arc::downgrade(envelope));
+        self.shared.add(|queue| {
+            queue.open.insert(address, file);
+        });
     }
 
     /// Whether there is a thread.
@@ -136,7 +140,7 @@ impl Shared {
                 queue.hurry = false;
                 let queue = &mut *queue;
                 return Some((
-                    std::mem::take(&mut queue.open),
+                    std::mem::take(&mut queue.open).into_values().collect(),
                     std::mem::take(&mut queue.closed),
                 ));
             }
