@@ -405,7 +405,9 @@ impl File {
         let volume = self.volume();
         let crashed = volume.crashed(record.session) || volume.is_crashed(&page, &self.object, 0);
         // A record that this session has written and not synced is not the medium's yet.
-        let is_old = !crashed && !volume.announced.contains(&self.object);
+        // That something is in doubt in this session does not make the record its own.
+        let ended = !volume.crashed(record.session);
+        let is_old = ended && !volume.announced.contains(&self.object);
         self.record_is_old.store(is_old, Ordering::Relaxed);
         self.set_last_group(record.last_group);
         let mismatch = |recorded| VolumeError::LengthMismatch {
@@ -447,8 +449,8 @@ impl File {
         Ok(())
     }
 
-    /// After a crash, or a failed write: makes the medium say what was found, so that nothing which is built on it
-    /// now can be undone by another crash.
+    /// After a crash, or a failed write: makes the medium say what was found, so that nothing which
+    /// is built on it now can be undone by another crash.
     fn put_right(&self, record: Record, len: u64) -> Result<(), VolumeError> {
         let last = chunks(len).checked_sub(1).map_or(0, group_of);
         let expected = self.layout().stored_len(len);
@@ -599,7 +601,7 @@ impl File {
         self.dirty.load(Ordering::Acquire) || record.ok().flatten().is_some_and(crashed)
     }
 
-    /// Whether this session has begun to write the file and not ended it.
+    /// Whether a session has begun to write the file and not settled it.
     pub(super) fn is_left_by(&self, session: u64) -> bool {
         let record = self.with_group(0, self.len(), |group| Ok(group.page.record));
         record.ok().flatten().is_some_and(|record| {
