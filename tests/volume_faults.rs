@@ -7,12 +7,13 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
-use rekeyfs::kms::service::ReEncryptRequest;
 use rekeyfs::volume::backing::Backing;
-use rekeyfs::volume::{Directory, Reseal, RewrapRequest, VolumeError};
+use rekeyfs::volume::{Directory, Reseal, VolumeError};
 use rustix::fs::RenameFlags;
 use rustix::io::Errno;
-use support::{Fate, Faulty, Keys, OWNER, copy_tree, keys, make_key, read_all, temporary};
+use support::{
+    Fate, Faulty, Keys, OWNER, copy_tree, keys, make_key, read_all, rewrap_to, temporary,
+};
 
 const CHUNK: usize = 4096;
 const GROUP: usize = 64 * CHUNK;
@@ -189,14 +190,7 @@ fn operations() -> Vec<(&'static str, Operation)> {
         ("rewrap", |w, r| {
             let stored = r.seal(OsStr::new("file"))?.name;
             let envelope = r.volume().envelope_of(&r.object(&stored)?)?;
-            let request = RewrapRequest {
-                re_encrypt: ReEncryptRequest {
-                    destination_key_id: w.other_key.clone(),
-                    ..ReEncryptRequest::default()
-                },
-                keep: true,
-                expected_generation: None,
-            };
+            let request = rewrap_to(&w.other_key);
             envelope.rewrap(&w.keys.caller, &request).map(|_| ())
         }),
         ("reseal", |w, r| {
@@ -218,14 +212,7 @@ fn operations() -> Vec<(&'static str, Operation)> {
             Reseal::of_directory(r, &w.keys.caller)?.run().map(|_| ())
         }),
         ("rewrap a directory", |w, r| {
-            let request = RewrapRequest {
-                re_encrypt: ReEncryptRequest {
-                    destination_key_id: w.other_key.clone(),
-                    ..ReEncryptRequest::default()
-                },
-                keep: true,
-                expected_generation: None,
-            };
+            let request = rewrap_to(&w.other_key);
             r.envelope().rewrap(&w.keys.caller, &request).map(|_| ())
         }),
     ]

@@ -17,12 +17,11 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use rekeyfs::kms::Kms;
-use rekeyfs::kms::service::ReEncryptRequest;
 use rekeyfs::volume::backing::{Backing, System};
-use rekeyfs::volume::{Crash, File, OpenOptions, Reseal, RewrapRequest, Volume};
+use rekeyfs::volume::{Crash, File, OpenOptions, Reseal, Volume};
 use rustix::fs::{FallocateFlags, Timestamps};
 use rustix::io::Errno;
-use support::{Keys, copy_tree, keys, read_all, temporary};
+use support::{Keys, copy_tree, keys, read_all, rewrap_to, temporary};
 
 const CHUNK: usize = 4096;
 const GROUP: usize = 64 * CHUNK;
@@ -151,14 +150,7 @@ impl Op {
                 Op::Sync.apply(keys, file);
             }
             Op::Rewrap => {
-                let request = RewrapRequest {
-                    re_encrypt: ReEncryptRequest {
-                        destination_key_id: keys.key_id.clone(),
-                        ..ReEncryptRequest::default()
-                    },
-                    keep: true,
-                    expected_generation: None,
-                };
+                let request = rewrap_to(&keys.key_id);
                 let rewrapped = file.envelope().rewrap(&keys.caller, &request);
                 rewrapped.expect("rewrap");
             }

@@ -14,12 +14,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use disk::{Cut, Disk, Whole};
-use rekeyfs::kms::service::ReEncryptRequest;
 use rekeyfs::volume::backing::{Backing, System};
-use rekeyfs::volume::{
-    Crash, File, Handle, OpenOptions, Reseal, RewrapRequest, Volume, VolumeError,
-};
-use support::{Keys, keys, make_key, stored_path, temporary};
+use rekeyfs::volume::{Crash, File, Handle, OpenOptions, Reseal, Volume, VolumeError};
+use support::{Keys, keys, make_key, rewrap_to, stored_path, temporary};
 
 const CHUNK: u64 = 4096;
 const GROUP: u64 = 64 * CHUNK;
@@ -195,14 +192,7 @@ fn run(world: &World, file: &mut Option<Handle>, reopen: impl Fn() -> Handle, op
             }
         }
         Op::Rewrap => {
-            let request = RewrapRequest {
-                re_encrypt: ReEncryptRequest {
-                    destination_key_id: world.other_key.clone(),
-                    ..ReEncryptRequest::default()
-                },
-                keep: true,
-                expected_generation: None,
-            };
+            let request = rewrap_to(&world.other_key);
             let rewrapped = file.envelope().rewrap(&world.keys.caller, &request);
             rewrapped.expect("rewrap");
         }

@@ -9,12 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rekeyfs::kms::service::ReEncryptRequest;
-use rekeyfs::volume::{
-    Directory, Handle, OpenOptions, Reseal, RewrapRequest, Step, Volume, VolumeError,
-};
+use rekeyfs::volume::{Directory, Handle, OpenOptions, Reseal, Step, Volume, VolumeError};
 use rustix::fs::XattrFlags;
-use support::{Keys, OWNER, keys, make_key, read_all, stored_path, temporary};
+use support::{Keys, OWNER, keys, make_key, read_all, rewrap_to, stored_path, temporary};
 
 const CHUNK: usize = 4096;
 const GROUP: usize = 64 * CHUNK;
@@ -180,14 +177,7 @@ fn a_rewrap_in_the_middle_moves_both_data_keys() {
     let reseal = world.reseal(&file);
     reseal.step().expect("step");
     let other = make_key(&world.keys.kms, &world.keys.caller, "SYMMETRIC_DEFAULT");
-    let request = RewrapRequest {
-        re_encrypt: ReEncryptRequest {
-            destination_key_id: other.clone(),
-            ..ReEncryptRequest::default()
-        },
-        keep: true,
-        expected_generation: None,
-    };
+    let request = rewrap_to(&other);
     let envelope = file.envelope();
     envelope
         .rewrap(&world.keys.caller, &request)

@@ -13,10 +13,11 @@ use rekeyfs::kms::Kms;
 use rekeyfs::kms::api::Operation;
 use rekeyfs::kms::caller::Caller;
 use rekeyfs::kms::rootkey::RootKeySource;
+use rekeyfs::kms::service::ReEncryptRequest;
 use rekeyfs::kms::store::Store;
 use rekeyfs::volume::backing::{Backing, System};
 use rekeyfs::volume::{
-    Directory, File, Handle, InitOptions, OpenOptions, Owner, Volume, VolumeError,
+    Directory, File, Handle, InitOptions, OpenOptions, Owner, RewrapRequest, Volume, VolumeError,
 };
 use rustix::fs::{FallocateFlags, Mode, OFlags, RenameFlags, Timestamps};
 use rustix::io::Errno;
@@ -168,6 +169,18 @@ pub fn golden(version: &str, name: &str) -> (tempfile::TempDir, Keys) {
         key_id: "alias/rekeyfs".to_owned(),
     };
     (dir, keys)
+}
+
+/// What setfattr of `user.kms.key_id` asks for.
+pub fn rewrap_to(key: &str) -> RewrapRequest {
+    RewrapRequest {
+        re_encrypt: ReEncryptRequest {
+            destination_key_id: key.to_owned(),
+            ..ReEncryptRequest::default()
+        },
+        keep: true,
+        expected_generation: None,
+    }
 }
 
 /// Everything in a file.
